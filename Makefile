@@ -1,0 +1,51 @@
+# Every target prints what it does with `make help`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help up test lint dev train lock clean
+
+help: ## say what each target does
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.serve ## set up what serving needs (no PyTorch) and serve models/ on http://127.0.0.1:8080
+	exec $(BIN)/grayscale up
+
+test: $(VENV)/.dev ## set up everything and run all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dev: $(VENV)/.dev ## set up .venv with everything
+
+train: $(VENV)/.dev ## train the sample model anew and print its accuracy
+	$(BIN)/python -m exporters.digits.train
+
+lock: $(VENV)/.dev ## resolve requirements/*.txt anew from pyproject.toml
+	$(BIN)/pip-compile $(LOCK) -o requirements/serve.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCK) --extra export --extra dev -c requirements/serve.txt -c requirements/constraints.in -o requirements/dev.txt pyproject.toml
+	sed -i 's/+cpu$$//' requirements/dev.txt
+LOCK := --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+clean: ## remove .venv, caches and the server's state
+	rm -rf $(VENV) .grayscale .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
+	$(PIP) install --quiet --no-deps -r requirements/serve.txt
+	$(PIP) install --quiet --no-deps --editable .
+	@touch $@
+
+# The extra packages come on top of what serving needs, so `make up` keeps working in the same .venv.
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.serve
+	$(PIP) install --quiet -r requirements/dev.txt
+	@touch $@
