@@ -1,0 +1,57 @@
+"""Settings come from a mapping that is passed in, are typed once, and fail at start naming the variable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class SettingsError(Exception):
+    """A variable whose value cannot be used; the message names it and says what is accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """Typed reading of variables `GRAYSCALE_…`; an empty value counts as absent. Every method raises SettingsError."""
+
+    values: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.values.get(name) or default
+
+    def path(self, name: str, default: Path) -> Path:
+        return Path(self.values.get(name) or default).expanduser().resolve()
+
+    def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
+        value = self.values.get(name)
+        if not value:
+            return default
+        try:
+            number = int(value)
+        except ValueError:
+            number = minimum - 1
+        if not minimum <= number <= maximum:
+            raise SettingsError(f"{name} is {value!r}: use a whole number from {minimum} to {maximum}")
+        return number
+
+    def seconds(self, name: str, default: float, *, maximum: float = 3600.0) -> float:
+        value = self.values.get(name)
+        if not value:
+            return default
+        try:
+            number = float(value)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number <= maximum:
+            raise SettingsError(f"{name} is {value!r}: use a number of seconds from 0 to {maximum:g}")
+        return number
+
+    def flag(self, name: str, default: bool) -> bool:
+        value = self.values.get(name)
+        if not value:
+            return default
+        words = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+        if value.lower() not in words:
+            raise SettingsError(f"{name} is {value!r}: use one of {', '.join(words)}")
+        return words[value.lower()]
