@@ -1,0 +1,1 @@
+"""Where servable models lie."""
