@@ -1,0 +1,1 @@
+"""Counters and histograms, and how they are shown."""
