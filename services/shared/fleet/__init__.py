@@ -1,0 +1,1 @@
+"""Which models every serving process must have, and who has what."""
