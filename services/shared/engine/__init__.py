@@ -1,0 +1,1 @@
+"""Runs models: loads, warms, batches, drains."""

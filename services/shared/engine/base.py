@@ -1,0 +1,56 @@
+"""What the engine tells about the models that it runs."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.shared.model_config import ModelConfig
+from services.shared.model_ref import ModelRef
+from services.shared.tensors import Tensors, TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class InferResult:
+    """Outputs by name, with the batch dimension where the model has one; how long it waited and computed, in seconds
+    (0 where a remote server does not tell)."""
+
+    outputs: Tensors
+    queue_s: float = 0.0
+    infer_s: float = 0.0
+
+
+class State(enum.StrEnum):
+    """The repository index's words for a version."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionState:
+    """What a version does now; `reason` says why it is UNAVAILABLE."""
+
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedVersion:
+    """A version that answers. Shapes are without the batch dimension.
+
+    `labels` is by output name, for the outputs that name a label file. `sha256` is of the file that was loaded.
+    `batch_sizes` are those that ran once before the version was ready, ascending; requests are joined to these only.
+    """
+
+    ref: ModelRef
+    config: ModelConfig
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    labels: Mapping[str, tuple[str, ...]]
+    sha256: str
+    batch_sizes: tuple[int, ...]
+    concurrency: int

@@ -1,0 +1,117 @@
+"""Which of the waiting requests run now. Pure.
+
+The queue is in the order in which it is to be served; a batch is always a prefix of it, so nobody is overtaken and
+nobody starves. The cases, the first that holds decides (`total` is the batch size of a prefix):
+
+    requests are never joined                                   -> the first one
+    a prefix has a preferred total                              -> the longest such prefix
+    the prefix cannot grow: it is full, or the next request
+      is too large for it or has other shapes                   -> the longest prefix with a warmed total, or the first
+    the oldest of the prefix has waited for the delay           -> the same
+    otherwise                                                   -> nothing; ask again when the oldest has waited
+
+Worked example: max 8, warmed {1, 2, 4, 8}, delay 5 ms, waiting 1 + 1 + 1 for 2, 1, 0 ms: nothing for 3 ms, then 2.
+Preferred sizes and delay mean what they mean in Triton (`docs/user_guide/batcher.md`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from services.shared.model_config import DynamicBatching, ModelConfig
+from services.shared.priority import Priority
+
+
+class Waiting(Protocol):
+    """What the plan must know of a request: only those with equal `shapes` may be joined."""
+
+    @property
+    def batch(self) -> int: ...
+
+    @property
+    def shapes(self) -> Hashable: ...
+
+    @property
+    def arrived_s(self) -> float: ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchRules:
+    """How requests are joined: totals from `sizes` (those that were warmed), at most `max_size`; `preferred` run at
+    once, others wait for `delay_s`."""
+
+    join: bool
+    max_size: int
+    sizes: frozenset[int] = frozenset()
+    preferred: frozenset[int] = frozenset()
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Run the first `take` requests; when that is 0, ask again in `wait_s` seconds."""
+
+    take: int
+    wait_s: float = 0.0
+
+
+_ONE = BatchPlan(1)
+
+
+def batch_rules(config: ModelConfig, sizes: Iterable[int]) -> BatchRules:
+    """The rules of a model whose warmed batch sizes are `sizes`."""
+    batching = config.batching
+    if batching is None or config.max_batch_size <= 1:
+        return BatchRules(join=False, max_size=max(config.max_batch_size, 1))
+    warmed = frozenset(sizes) | {1}
+    return BatchRules(
+        join=True,
+        max_size=config.max_batch_size,
+        sizes=warmed,
+        preferred=warmed.intersection(batching.preferred_batch_sizes),
+        delay_s=batching.max_queue_delay_us / 1e6,
+    )
+
+
+def plan_batch(waiting: Iterable[Waiting], rules: BatchRules, now_s: float) -> BatchPlan:
+    """The plan for a queue with at least one request, in the order in which it is to be served."""
+    if not rules.join:
+        return _ONE
+    total = warmed = preferred = 0
+    can_grow, oldest_s, shapes = True, now_s, None
+    for count, request in enumerate(waiting, 1):
+        if count == 1:
+            shapes = request.shapes
+        elif request.shapes != shapes or total + request.batch > rules.max_size:
+            can_grow = False
+            break
+        total += request.batch
+        oldest_s = min(oldest_s, request.arrived_s)
+        if total in rules.sizes:
+            warmed = count
+        if total in rules.preferred:
+            preferred = count
+        if total >= rules.max_size:
+            can_grow = False
+            break
+    if preferred:
+        return BatchPlan(preferred)
+    wait_s = oldest_s + rules.delay_s - now_s
+    if can_grow and wait_s > 0:
+        return BatchPlan(0, wait_s)
+    return BatchPlan(warmed or 1)
+
+
+def queue_level(priority: Priority, batching: DynamicBatching | None) -> int:
+    """The level at which a request waits; 1 is served first.
+
+    A config with `priority_levels` n gives HIGH the first level, LOW the last, and NORMAL, which is also every request
+    that names no priority, its `default_priority_level`.
+    """
+    if batching is None or batching.priority_levels == 0:
+        return int(priority)
+    if priority is Priority.NORMAL:
+        return batching.default_priority_level or min(Priority.NORMAL, batching.priority_levels)
+    return 1 if priority is Priority.HIGH else batching.priority_levels

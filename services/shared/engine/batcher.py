@@ -1,0 +1,258 @@
+"""Joins waiting requests into runs of one loaded version."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain, islice
+
+from services.shared.backends.base import LoadedModel
+from services.shared.clock import Clock
+from services.shared.engine.answers import Answers
+from services.shared.engine.base import InferResult
+from services.shared.engine.batch_plan import batch_rules, plan_batch, queue_level
+from services.shared.engine.execution import Execution, attempt
+from services.shared.engine.recorder import Recorder, failure_reason
+from services.shared.engine.waiting_queue import QueuedRequest, WaitingQueue
+from services.shared.errors import DeadlineExceeded, NotReady, Overloaded, ServingError
+from services.shared.model_config import ModelConfig, QueuePolicy
+from services.shared.priority import Priority
+from services.shared.telemetry.base import FailureReason
+from services.shared.tensors import Tensors
+
+JOIN_S = 5.0  # how long `close` waits for runs that nobody waits for any more
+_NEWEST_WEIGHT = 0.2  # of the newest run in the moving average of what one request costs
+
+
+class Batcher:
+    """One loaded version's queue and threads; made and used in one event loop.
+
+    One caller's failure, cancellation or deadline never touches another. A full queue refuses at once. An expired
+    request is dropped before it costs compute, and its caller hears of it at the deadline, also while the model is busy
+    or already runs it. A joined run that fails is repeated request by request, so that only the culprit fails.
+    With `preserve_ordering` answers come in the order of arrival; only a deadline or a cancellation goes ahead.
+    """
+
+    def __init__(
+        self, model: LoadedModel, config: ModelConfig, sizes: Iterable[int], *, clock: Clock, recorder: Recorder
+    ) -> None:
+        self._model, self._config, self._clock, self._recorder = model, config, clock, recorder
+        self._rules = batch_rules(config, sizes)
+        self._policy = config.batching.queue_policy if config.batching else QueuePolicy()
+        self._batched = config.max_batch_size > 0
+        # Fixed dimensions were checked already: only sizes that the config leaves open can differ between requests.
+        self._open_inputs = tuple(spec.name for spec in model.inputs if -1 in spec.shape) if self._rules.join else ()
+        self._loop = asyncio.get_running_loop()
+        self._threads = ThreadPoolExecutor(model.concurrency, thread_name_prefix=f"run-{config.name}")
+        self._free = model.concurrency
+        self._waiting = WaitingQueue()
+        self._running: dict[int, list[QueuedRequest]] = {}
+        self._answers = Answers(in_order=config.batching is not None and config.batching.preserve_ordering)
+        self._wake: asyncio.TimerHandle | None = None
+        self._planned = False
+        self._closing = False
+        self._quiet = asyncio.Event()
+        self._request_s = 0.0
+
+    @property
+    def pending(self) -> int:
+        """How many requests wait."""
+        return len(self._waiting)
+
+    async def submit(
+        self, inputs: Tensors, batch: int, *, timeout_s: float | None = None, priority: Priority = Priority.NORMAL
+    ) -> InferResult:
+        """Runs checked inputs of `batch` elements.
+
+        Raises NotReady once it closes, Overloaded with `retry_after_s` when the queue is full, DeadlineExceeded after
+        `timeout_s`, or what the run raised.
+        """
+        self._admit(timeout_s)
+        request = self._enqueue(inputs, batch, timeout_s, priority)
+        try:
+            return await request.future
+        except asyncio.CancelledError:
+            self._withdraw(request)
+            raise
+
+    async def close(self, drain_s: float) -> bool:
+        """Refuses new requests, finishes the accepted ones within `drain_s`, fails the rest with NotReady, ends the
+        threads. False when a run did not come back: then the model must not be closed."""
+        self._closing = True
+        self._rules = replace(self._rules, delay_s=0.0)
+        self._dispatch()
+        self._note_quiet()
+        if not await self._quiet_within(drain_s):
+            for request in [*self._waiting, *chain.from_iterable(self._running.values())]:
+                self._leave(request, NotReady(f"model '{self._config.name}' was unloaded before the request ran"))
+        ended = await self._quiet_within(JOIN_S)
+        self._threads.shutdown(wait=ended)
+        return ended
+
+    def _admit(self, timeout_s: float | None) -> None:
+        error: ServingError
+        limit = self._policy.max_queue_size
+        if self._closing:
+            error = NotReady(f"model '{self._config.name}' is being unloaded")
+        elif timeout_s is not None and timeout_s <= 0:
+            error = DeadlineExceeded("Request timeout expired")
+        elif limit and len(self._waiting) >= limit:
+            backlog_s = self._request_s * len(self._waiting) / self._model.concurrency
+            error = Overloaded("Exceeds maximum queue size", retry_after_s=min(max(backlog_s, 0.05), 30.0))
+        else:
+            return
+        self._recorder.failed(failure_reason(error), 0.0)
+        raise error
+
+    def _enqueue(self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority) -> QueuedRequest:
+        now_s = self._clock.monotonic()
+        request = QueuedRequest(
+            inputs=inputs,
+            batch=batch,
+            shapes=tuple(inputs[name].shape[1:] for name in self._open_inputs),
+            level=queue_level(priority, self._config.batching),
+            arrived_s=now_s,
+            deadline_s=None if timeout_s is None else now_s + timeout_s,
+            future=self._loop.create_future(),
+        )
+        if timeout_s is not None:
+            request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
+        # The config's own timeout bounds the wait only. A caller's timeout is a deadline whatever
+        # `allow_timeout_override` says: nobody is served by an answer to a question that was given up.
+        if self._policy.default_timeout_us:
+            delay_s = self._policy.default_timeout_us / 1e6
+            request.timers.append(self._loop.call_later(delay_s, self._wait_is_over, request))
+        self._waiting.add(request)
+        self._answers.expect(request)
+        if self._free and not self._rules.join:
+            self._dispatch()
+        elif self._free and not self._planned:
+            # After this turn of the loop: what arrives in the same turn may run together without any delay.
+            self._planned = True
+            self._loop.call_soon(self._dispatch)
+        return request
+
+    # From the queue into a thread.
+
+    def _dispatch(self) -> None:
+        self._planned = False
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        while self._free and len(self._waiting):
+            now_s = self._clock.monotonic()
+            plan = plan_batch(self._waiting, self._rules, now_s)
+            if plan.take == 0:
+                self._wake = self._loop.call_later(plan.wait_s, self._dispatch)
+                return
+            requests = list(islice(self._waiting, plan.take))
+            # A busy loop runs timers and wakes cancelled callers late: look again, so that nothing gone is computed.
+            gone = [r for r in requests if r.future.done() or (r.deadline_s is not None and r.deadline_s <= now_s)]
+            for request in gone:
+                if request.future.done():
+                    self._waiting.remove(request)
+                else:
+                    self._expire(request)
+            if not gone:
+                self._start(requests)
+
+    def _start(self, requests: list[QueuedRequest]) -> None:
+        for request in requests:
+            self._waiting.remove(request)
+        self._free -= 1
+        self._running[id(requests)] = requests
+        self._threads.submit(self._work, requests)
+
+    def _work(self, requests: list[QueuedRequest]) -> None:
+        """In a thread: runs the batch as it was planned, or each request alone when that fails."""
+        outcome = None if all(r.future.done() for r in requests) else self._attempt(requests)
+        if isinstance(outcome, ServingError) and len(requests) > 1:
+            for request in requests:
+                if not request.future.done():
+                    self._loop.call_soon_threadsafe(self._run_done, [request], self._attempt([request]))
+            outcome = None
+        # One call for the answers and the free slot: between two, the loop could hold the interpreter's lock for
+        # milliseconds and leave this thread's slot idle.
+        self._loop.call_soon_threadsafe(self._work_done, requests, outcome)
+
+    def _attempt(self, requests: list[QueuedRequest]) -> Execution | ServingError:
+        inputs, sizes = [r.inputs for r in requests], [r.batch for r in requests]
+        return attempt(self._model, inputs, sizes, batched=self._batched, clock=self._clock)
+
+    # Back in the event loop.
+
+    def _work_done(self, requests: list[QueuedRequest], outcome: Execution | ServingError | None) -> None:
+        self._free += 1
+        del self._running[id(requests)]
+        if outcome is not None:
+            self._run_done(requests, outcome)
+        self._dispatch()
+        self._note_quiet()
+
+    def _run_done(self, requests: list[QueuedRequest], outcome: Execution | ServingError) -> None:
+        awaited = [r for r in requests if not r.future.done()]
+        if isinstance(outcome, ServingError):
+            for request in awaited:
+                self._failed(request, outcome)
+                self._answers.give(request, outcome)
+            return
+        whole_s = outcome.split_s - outcome.started_s
+        self._request_s += _NEWEST_WEIGHT * (whole_s / len(requests) - self._request_s)
+        batch = sum(r.batch for r in requests)
+        self._recorder.executed(outcome, batch, [r.batch for r in awaited], [r.arrived_s for r in awaited])
+        for request, outputs in zip(requests, outcome.outputs, strict=True):
+            if not request.future.done():
+                self._answers.give(request, InferResult(outputs, outcome.started_s - request.arrived_s, whole_s))
+
+    # Requests that end without a run's answer.
+
+    def _expire(self, request: QueuedRequest) -> None:
+        self._leave(request, DeadlineExceeded("Request timeout expired"))
+
+    def _wait_is_over(self, request: QueuedRequest) -> None:
+        if not request.queued:
+            return
+        if self._policy.timeout_action == "DELAY":
+            self._waiting.remove(request)
+            request.late = True
+            self._waiting.add(request)
+        else:
+            self._expire(request)
+
+    def _withdraw(self, request: QueuedRequest) -> None:
+        if not request.future.cancelled():
+            request.future.exception()  # the answer came in the same turn as the cancellation: it was heard
+            return
+        self._drop(request)
+        self._recorder.failed(FailureReason.CANCELED, self._clock.monotonic() - request.arrived_s)
+
+    def _leave(self, request: QueuedRequest, error: ServingError) -> None:
+        if request.future.done():
+            return
+        self._failed(request, error)
+        request.future.set_exception(error)
+        self._drop(request)
+
+    def _drop(self, request: QueuedRequest) -> None:
+        if request.queued:
+            self._waiting.remove(request)
+        request.stop_timers()
+        self._answers.skip(request)
+        self._note_quiet()
+
+    def _failed(self, request: QueuedRequest, error: ServingError) -> None:
+        self._recorder.failed(failure_reason(error), self._clock.monotonic() - request.arrived_s)
+
+    def _note_quiet(self) -> None:
+        if self._closing and not self._running and not len(self._waiting):
+            self._quiet.set()
+
+    async def _quiet_within(self, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._quiet.wait()
+        except TimeoutError:
+            return False
+        return True

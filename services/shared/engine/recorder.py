@@ -1,0 +1,108 @@
+"""Counts what one loaded version does. Lives in the event loop's thread; nothing here is locked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.shared.clock import Clock
+from services.shared.engine.execution import Execution
+from services.shared.errors import DeadlineExceeded, InferenceFailed, Overloaded, ServingError
+from services.shared.model_ref import ModelRef
+from services.shared.telemetry.base import DurationTotal, FailureReason, ModelMetrics, ModelStatistics, Stage
+from services.shared.telemetry.histogram import BATCH_SIZE_BOUNDS, Histogram
+
+_NS = 1_000_000_000
+
+
+def failure_reason(error: ServingError) -> FailureReason:
+    """Which of Triton's reasons an error counts as."""
+    if isinstance(error, (Overloaded, DeadlineExceeded)):
+        return FailureReason.REJECTED
+    return FailureReason.BACKEND if isinstance(error, InferenceFailed) else FailureReason.OTHER
+
+
+class Recorder:
+    """The counts of one version since it was loaded."""
+
+    def __init__(self, ref: ModelRef, clock: Clock) -> None:
+        self._clock = clock
+        self._statistics = ModelStatistics(ref)
+        self._durations = {stage: Histogram() for stage in Stage}
+        self._batch_size = Histogram(BATCH_SIZE_BOUNDS)
+        self._failures = dict.fromkeys(FailureReason, 0)
+        self._last_s = 0.0
+
+    def failed(self, reason: FailureReason, after_s: float) -> None:
+        """A request ended without an answer, `after_s` after it arrived."""
+        self._failures[reason] += 1
+        self._statistics.fail.add(int(after_s * _NS))
+
+    def executed(self, execution: Execution, batch: int, answered: Sequence[int], arrived_s: Sequence[float]) -> None:
+        """A run of `batch` elements ended; `answered` are the batch sizes of the requests whose callers still wait, and
+        `arrived_s` when these came."""
+        statistics, count = self._statistics, len(answered)
+        times = (
+            execution.joined_s - execution.started_s,
+            execution.ran_s - execution.joined_s,
+            execution.split_s - execution.ran_s,
+        )
+        self._batch_size.observe(batch)
+        statistics.execution_count += 1
+        by_size = statistics.batch_executions.get(batch)
+        if by_size is None:
+            by_size = statistics.batch_executions[batch] = (DurationTotal(), DurationTotal(), DurationTotal())
+        totals = (statistics.compute_input, statistics.compute_infer, statistics.compute_output)
+        stages = (Stage.COMPUTE_INPUT, Stage.COMPUTE_INFER, Stage.COMPUTE_OUTPUT)
+        for seconds, size_total, total, stage in zip(times, by_size, totals, stages, strict=True):
+            ns = int(seconds * _NS)
+            size_total.add(ns)
+            if count:
+                total.add(ns * count, count)
+                self._durations[stage].observe(seconds, count)
+        if not count:
+            return
+        statistics.inference_count += sum(answered)
+        self._last_s = self._clock.now()
+        queue, request = self._durations[Stage.QUEUE], self._durations[Stage.REQUEST]
+        for arrived in arrived_s:
+            waited, whole = execution.started_s - arrived, execution.split_s - arrived
+            queue.observe(waited)
+            request.observe(whole)
+            statistics.queue.add(int(waited * _NS))
+            statistics.success.add(int(whole * _NS))
+
+    def statistics(self) -> ModelStatistics:
+        """The totals as they are now: a copy, at the cost of a few dozen objects."""
+        now = self._statistics
+        return ModelStatistics(
+            ref=now.ref,
+            last_inference_ms=int(self._last_s * 1000),
+            inference_count=now.inference_count,
+            execution_count=now.execution_count,
+            success=_copy(now.success),
+            fail=_copy(now.fail),
+            queue=_copy(now.queue),
+            compute_input=_copy(now.compute_input),
+            compute_infer=_copy(now.compute_infer),
+            compute_output=_copy(now.compute_output),
+            batch_executions={
+                size: (_copy(a), _copy(b), _copy(c)) for size, (a, b, c) in sorted(now.batch_executions.items())
+            },
+        )
+
+    def metrics(self, pending: int) -> ModelMetrics:
+        """The same as the metrics routes want it; `pending` requests wait now."""
+        return ModelMetrics(
+            ref=self._statistics.ref,
+            durations={stage: histogram.snapshot() for stage, histogram in self._durations.items()},
+            batch_size=self._batch_size.snapshot(),
+            pending=pending,
+            successes=self._statistics.success.count,
+            failures=dict(self._failures),
+            inference_count=self._statistics.inference_count,
+            execution_count=self._statistics.execution_count,
+        )
+
+
+def _copy(total: DurationTotal) -> DurationTotal:
+    return DurationTotal(total.count, total.ns)

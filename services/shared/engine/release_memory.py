@@ -1,0 +1,22 @@
+"""Gives the memory of a closed model back to the system."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+
+
+def release_memory() -> None:
+    """Collects cycles and trims the C heap.
+
+    Models are allocated by the runtime with malloc. glibc keeps freed blocks in its arenas, so that a process which
+    loads and unloads versions for months grows with every cycle (triton #5841, onnxruntime #20038); `malloc_trim`
+    hands the free pages back. Other C libraries (musl) do not have it and do not need it.
+    """
+    gc.collect()
+    if not sys.platform.startswith("linux"):
+        return
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
