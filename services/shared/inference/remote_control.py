@@ -1,0 +1,76 @@
+"""Load, unload and promote where the models are served elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+
+from services.shared.errors import Conflict, ServingError
+from services.shared.fleet.base import FleetStore
+from services.shared.inference.base import IndexEntry, InferenceClient
+from services.shared.model_ref import ModelRef
+
+_log = logging.getLogger(__name__)
+
+SEED_S = 2.0  # how often the server is asked for models that have no default ref yet
+
+
+class RemoteControl:
+    """A ModelControl: the server loads and unloads, the store keeps what names mean."""
+
+    def __init__(self, client: InferenceClient, store: FleetStore) -> None:
+        self._client = client
+        self._store = store
+
+    async def load(self, name: str, version: int | None = None) -> None:
+        await self._client.load(name, version)
+        await self.seed_defaults()
+
+    async def unload(self, name: str, version: int | None = None) -> None:
+        await self._client.unload(name, version)
+
+    async def promote(self, name: str, ref: ModelRef) -> None:
+        if not await self._client.ready(ref):
+            raise Conflict(f"{ref} is not loaded: load it before it becomes the default of {name}")
+        while True:
+            before = await self._store.desired()
+            after = replace(before, defaults={**before.defaults, name: ref})
+            try:
+                await self._store.put(after, expected_revision=before.revision)
+            except Conflict:
+                continue
+            return
+
+    async def seed_defaults(self) -> None:
+        """Gives every name that the server has ready, and that has no default ref yet, its highest ready version."""
+        ready = highest_ready(await self._client.index())
+        while True:
+            before = await self._store.desired()
+            defaults = {**ready, **before.defaults}
+            if defaults == dict(before.defaults):
+                return
+            try:
+                await self._store.put(replace(before, defaults=defaults), expected_revision=before.revision)
+            except Conflict:
+                continue
+            return
+
+    async def run(self) -> None:
+        """Seeds again and again until cancelled: a remote server may get models by other ways than ours."""
+        while True:
+            try:
+                await self.seed_defaults()
+            except ServingError as error:
+                _log.warning("the model server's models cannot be listed", extra={"reason": error.detail})
+            await asyncio.sleep(SEED_S)
+
+
+def highest_ready(index: tuple[IndexEntry, ...]) -> dict[str, ModelRef]:
+    """Each name with its highest version that is READY."""
+    found: dict[str, ModelRef] = {}
+    for entry in index:
+        if entry.state == "READY" and entry.version is not None:
+            ref = ModelRef(entry.name, entry.version)
+            found[entry.name] = max(found.get(entry.name, ref), ref)
+    return found

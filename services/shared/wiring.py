@@ -1,0 +1,127 @@
+"""What several deployables wire alike: models served by this process, or by a server elsewhere."""
+
+from __future__ import annotations
+
+import abc
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.shared.backends.base import Placement
+from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
+from services.shared.clock import SystemClock
+from services.shared.engine.engine import Engine
+from services.shared.engine.reconciler import Reconciler
+from services.shared.fleet.base import FleetStore, ModelControl
+from services.shared.fleet.control import FleetControl
+from services.shared.fleet.file import FileFleetStore
+from services.shared.fleet.follower import FleetFollower, seed
+from services.shared.inference.base import InferenceClient
+from services.shared.inference.local import LocalInference
+from services.shared.inference.readiness import Readiness
+from services.shared.inference.remote_control import RemoteControl
+from services.shared.inference.triton import TritonInference
+from services.shared.model_ref import ModelRef
+from services.shared.repository.disk import DiskRepository
+from services.shared.telemetry.base import ModelMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """Where models lie, where state is kept, and how many CPU cores this process's models share."""
+
+    models_dir: Path
+    data_dir: Path
+    cores: int
+    process_id: str
+
+
+def new_process_id(kind: str) -> str:
+    """A name for this incarnation of a process, never used again."""
+    return f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
+
+
+class Serving(abc.ABC):
+    """Models behind one InferenceClient, with the names that the public knows them by.
+
+    `start` returns once it serves what it can; `readiness` says what is still missing.
+    """
+
+    client: InferenceClient
+    control: ModelControl
+    follower: FleetFollower
+    readiness: Readiness
+
+    @abc.abstractmethod
+    async def start(self) -> None: ...
+
+    @abc.abstractmethod
+    async def close(self, drain_s: float) -> None: ...
+
+    def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
+        """What the engine in this process has counted; empty when there is none."""
+        return {}
+
+    async def resolve(self, name: str, version: int | None) -> ModelRef:
+        """What answers for a name; raises NotFound."""
+        return self.follower.resolve(name, version)
+
+
+class LocalServing(Serving):
+    """The engine in this process, kept equal to the desired set."""
+
+    def __init__(self, settings: ServingSettings) -> None:
+        clock = SystemClock()
+        self._store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
+        self._repository = DiskRepository(settings.models_dir)
+        backend = OnnxRuntimeBackend()
+        self._engine = Engine(
+            self._repository, {backend.name: backend}, placement=Placement(settings.cores), clock=clock
+        )
+        self.follower = FleetFollower(self._store)
+        self.control = FleetControl(self._store, self._repository)
+        self._reconciler = Reconciler(
+            self._engine, self._store, self.follower, process_id=settings.process_id, clock=clock
+        )
+        self.client = LocalInference(self._engine, self._repository, self.control)
+        self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
+
+    async def start(self) -> None:
+        await seed(self._store, self._repository)
+        await self.follower.refresh()
+        self._reconciler.start()
+
+    async def close(self, drain_s: float) -> None:
+        await self._reconciler.close()
+        await self._engine.close(drain_s)
+
+    def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
+        return self._engine.metrics()
+
+
+class RemoteServing(Serving):
+    """A model server elsewhere: ours, or any that speaks the protocol. The store keeps what names mean."""
+
+    def __init__(self, settings: ServingSettings, url: str) -> None:
+        store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
+        self.follower = FleetFollower(store)
+        self.client = TritonInference(url)
+        self._control = RemoteControl(self.client, store)
+        self.control = self._control
+        self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        await self.follower.refresh()
+        self._tasks = [
+            asyncio.create_task(self.follower.run(), name="fleet follower"),
+            asyncio.create_task(self._control.run(), name="remote defaults"),
+        ]
+
+    async def close(self, drain_s: float) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.client.close()
