@@ -1,0 +1,25 @@
+"""`GET /metrics` on a port of its own, so that scraping needs no key and can be kept inside a network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from services.shared.model_ref import ModelRef
+from services.shared.oip.http_exchange import Answer, Receive, Scope, Send, send_answer
+from services.shared.telemetry.base import ModelMetrics
+from services.shared.telemetry.prometheus import CONTENT_TYPE, render
+
+
+class MetricsApp:
+    """A plain ASGI app."""
+
+    def __init__(self, models: Callable[[], Mapping[ModelRef, ModelMetrics]]) -> None:
+        self._models = models
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/metrics":
+            await send_answer(send, Answer(404))
+        elif scope["method"] not in ("GET", "HEAD"):
+            await send_answer(send, Answer(405, headers={"allow": "GET, HEAD"}))
+        else:
+            await send_answer(send, Answer(200, render(self._models()), {"content-type": CONTENT_TYPE}))

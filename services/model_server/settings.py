@@ -1,0 +1,71 @@
+"""What can be set about a model server."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.shared.settings import SettingsError, Variables
+
+_LOG_LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelServerSettings:
+    """Port 0 takes any free port. All three listen on `host`.
+
+    `drain_delay_s`: how long calls are still accepted after SIGTERM, because endpoints lag behind readiness.
+    `finish_s`: how long accepted calls may take after that. With `admin_key`, repository calls need it as a bearer
+    token.
+    """
+
+    models_dir: Path
+    data_dir: Path
+    cores: int
+    host: str = "127.0.0.1"
+    grpc_port: int = 8001
+    http_port: int = 8000
+    metrics_port: int = 8002
+    drain_delay_s: float = 0.0
+    finish_s: float = 30.0
+    max_message_bytes: int = 64 * 1024 * 1024
+    admin_key: str = ""
+    log_level: str = "info"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the ports."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
+    """Settings from variables `GRAYSCALE_…`; raises SettingsError naming the variable and what it accepts."""
+    variables = Variables(values)
+    models_dir = variables.path("GRAYSCALE_MODELS", Path("models"))
+    if not models_dir.is_dir():
+        raise SettingsError(f"GRAYSCALE_MODELS is {str(models_dir)!r}: name a directory with a model repository")
+    log_level = variables.text("GRAYSCALE_LOG_LEVEL", "info").lower()
+    if log_level not in _LOG_LEVELS:
+        raise SettingsError(f"GRAYSCALE_LOG_LEVEL is {log_level!r}: use one of {', '.join(_LOG_LEVELS)}")
+    return ModelServerSettings(
+        models_dir=models_dir,
+        data_dir=variables.path("GRAYSCALE_DATA_DIR", Path(".grayscale")),
+        cores=variables.integer("GRAYSCALE_CORES", len(os.sched_getaffinity(0)), minimum=1),
+        host=variables.text("GRAYSCALE_HOST", "127.0.0.1"),
+        grpc_port=variables.integer("GRAYSCALE_GRPC_PORT", 8001, maximum=65535),
+        http_port=variables.integer("GRAYSCALE_HTTP_PORT", 8000, maximum=65535),
+        metrics_port=variables.integer("GRAYSCALE_METRICS_PORT", 8002, maximum=65535),
+        drain_delay_s=variables.seconds("GRAYSCALE_DRAIN_DELAY_S", 0.0),
+        finish_s=variables.seconds("GRAYSCALE_FINISH_S", 30.0),
+        max_message_bytes=variables.integer("GRAYSCALE_MAX_MESSAGE_BYTES", 64 * 1024 * 1024, minimum=1024),
+        admin_key=variables.text("GRAYSCALE_ADMIN_KEY", ""),
+        log_level=log_level,
+    )

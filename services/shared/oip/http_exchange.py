@@ -1,0 +1,109 @@
+"""One HTTP request over ASGI: its bounded body, its answer, and work that ends when the client leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from services.shared.errors import BodyTimeout, TooLarge
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+T = TypeVar("T")
+
+OFF_LOOP_BYTES = 256 * 1024  # about a millisecond of parsing or compressing: beyond it other requests would wait
+
+
+@dataclass(frozen=True, slots=True)
+class OipLimits:
+    """`max_body_bytes` counts before and after decompression; `body_timeout_s` is for the whole body."""
+
+    max_body_bytes: int = 64 * 1024 * 1024
+    body_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole response."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class ClientGone(Exception):
+    """The client closed the connection before it was answered."""
+
+
+def header(scope: Scope, name: str) -> str | None:
+    """The first header of that lower-case name."""
+    wanted = name.encode()
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)
+
+
+async def read_body(scope: Scope, receive: Receive, limits: OipLimits) -> bytes:
+    """The body as it came; raises TooLarge, BodyTimeout or ClientGone."""
+    declared = header(scope, "content-length") or ""
+    if declared.isascii() and declared.isdigit() and len(declared) < 16 and int(declared) > limits.max_body_bytes:
+        raise TooLarge(f"the body is larger than {limits.max_body_bytes} bytes")
+    chunks: list[bytes] = []
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(limits.body_timeout_s):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                chunks.append(message.get("body", b""))
+                size += len(chunks[-1])
+                if size > limits.max_body_bytes:
+                    raise TooLarge(f"the body is larger than {limits.max_body_bytes} bytes")
+                more = message.get("more_body", False)
+    except TimeoutError:
+        raise BodyTimeout(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
+    return b"".join(chunks)
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which is cancelled when the client leaves (then ClientGone is raised).
+
+    To be called when the whole body was read: what comes next from the client can only be its leaving.
+    """
+    task = asyncio.create_task(work)
+    watch = asyncio.create_task(_leaving(receive))
+    try:
+        await asyncio.wait({task, watch}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ClientGone
+        return task.result()
+    finally:
+        task.cancel()
+        watch.cancel()
+        await asyncio.gather(task, watch, return_exceptions=True)
+
+
+async def off_loop(size_bytes: int, work: Callable[[], T]) -> T:
+    """Runs CPU work in a thread when its input is large enough to hold up other requests."""
+    return await asyncio.to_thread(work) if size_bytes > OFF_LOOP_BYTES else work()
+
+
+async def send_answer(send: Send, answer: Answer) -> None:
+    headers = {"content-length": str(len(answer.body)), **answer.headers}
+    await send(
+        {
+            "type": "http.response.start",
+            "status": answer.status,
+            "headers": [(key.encode(), value.encode("latin-1")) for key, value in headers.items()],
+        }
+    )
+    await send({"type": "http.response.body", "body": answer.body})
+
+
+async def _leaving(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
