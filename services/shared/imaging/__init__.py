@@ -1,0 +1,1 @@
+"""Pure: image bytes to uint8 tensors, and results to predictions."""

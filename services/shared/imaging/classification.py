@@ -1,0 +1,40 @@
+"""A classifier's probabilities to predictions with names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from services.shared.errors import InferenceFailed
+from services.shared.tensors import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """`index` is the class's place in the output, `label` its line in the label file, the index where there is none."""
+
+    label: str
+    index: int
+    score: float
+
+
+def top_k(probabilities: Array, labels: Sequence[str], k: int) -> tuple[Prediction, ...]:
+    """The k (at least 1) best classes of one output of shape [classes], best first, the lower index first among equals.
+
+    Gives all of them when there are fewer than k. Raises InferenceFailed for an output that is empty or of another
+    rank, or that holds a number that is not finite.
+    """
+    if probabilities.ndim != 1 or not probabilities.size:
+        raise InferenceFailed(
+            f"the model gave an output of shape {list(probabilities.shape)}: one score per class is due"
+        )
+    scores = probabilities.astype(np.float32, copy=False)
+    if not np.isfinite(scores).all():
+        raise InferenceFailed("the model gave scores that are not finite numbers")
+    k = min(k, scores.size)
+    # A partition alone picks among equals at random: take all that reach the k-th score, then sort those few stably.
+    candidates = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
+    best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
+    return tuple(Prediction(labels[i] if i < len(labels) else str(i), i, float(scores[i])) for i in best.tolist())
