@@ -1,0 +1,1 @@
+"""The sample model: handwritten digits, trained on real scans."""
