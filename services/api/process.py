@@ -1,0 +1,106 @@
+"""One process of the API: serves the connections that its parent hands over."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+
+from services.api import handover
+from services.api.connection import ConnectionServer
+from services.api.parts import ApiParts, build_parts
+from services.api.settings import ApiSettings
+from services.shared.telemetry.sum_over_processes import PUBLISH_S
+
+_log = logging.getLogger(__name__)
+
+_LINGER_S = 3.0  # idle connections are closed only after this: one in use gets `Connection: close` with its next answer
+_READY_POLL_S = 0.05
+
+
+class ApiProcess:
+    """Runs until told to finish, or until its parent is gone."""
+
+    def __init__(self, settings: ApiSettings, control: socket.socket) -> None:
+        self._settings = settings
+        self._control = control
+        self._finish = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._outbox: list[bytes] = []
+
+    async def run(self) -> int:
+        """The exit status: 0 after everything accepted was answered."""
+        loop = asyncio.get_running_loop()
+        parts = build_parts(self._settings, draining=self._finish.is_set)
+        # SIGTERM is the parent's to act on: it says "finish" when the drain delay is over.
+        loop.add_signal_handler(signal.SIGTERM, parts.serving.readiness.drain)
+        loop.add_signal_handler(signal.SIGINT, parts.serving.readiness.drain)
+        server = ConnectionServer(parts.app, finish_s=self._settings.finish_s)
+        await parts.serving.start()
+        serving = asyncio.create_task(server.run_until_exit(), name="connections")
+        while not server.started and not serving.done():
+            await asyncio.sleep(0)
+        loop.add_reader(self._control, self._receive, server)
+        self._say(handover.SERVING)
+        announcing = asyncio.create_task(self._announce_ready(parts), name="announce ready")
+        publishing = asyncio.create_task(_publish_metrics(parts), name="publish metrics")
+        await self._finish.wait()
+        parts.serving.readiness.drain()
+        announcing.cancel()
+        await self._drain(server)
+        server.should_exit = True
+        await serving
+        publishing.cancel()
+        if parts.shared_metrics:
+            parts.shared_metrics.publish()
+        await parts.close(self._settings.finish_s)
+        return 0
+
+    async def _drain(self, server: ConnectionServer) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + _LINGER_S
+        while (server.connections or self._tasks) and loop.time() < end:
+            await asyncio.sleep(0.02)
+
+    async def _announce_ready(self, parts: ApiParts) -> None:
+        while reasons := await parts.serving.readiness.reasons():
+            _log.debug("not ready yet", extra={"reasons": reasons})
+            await asyncio.sleep(_READY_POLL_S)
+        self._say(handover.READY)
+
+    def _receive(self, server: ConnectionServer) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                message, connection = handover.receive(self._control)
+                if connection is not None:
+                    task = asyncio.create_task(server.adopt(connection, lambda: self._say(handover.CLOSED)))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+                elif message in (b"", handover.FINISH):
+                    asyncio.get_running_loop().remove_reader(self._control)
+                    self._finish.set()
+                    return
+
+    def _say(self, message: bytes) -> None:
+        """Queues what cannot be sent at once, so that the parent's count of connections stays exact."""
+        self._outbox.append(message)
+        try:
+            while self._outbox:
+                self._control.send(self._outbox[0])
+                del self._outbox[0]
+        except BlockingIOError:
+            asyncio.get_running_loop().call_later(0.01, self._resend)
+        except OSError:  # the parent is gone: `_receive` sees it too
+            self._outbox.clear()
+
+    def _resend(self) -> None:
+        if self._outbox:
+            self._say(self._outbox.pop())
+
+
+async def _publish_metrics(parts: ApiParts) -> None:
+    while parts.shared_metrics:
+        parts.shared_metrics.publish()
+        await asyncio.sleep(PUBLISH_S)
