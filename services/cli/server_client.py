@@ -1,0 +1,49 @@
+"""The running server as the commands see it."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from services.cli.terminal import Exit, fail
+
+
+class ServerClient:
+    """HTTP to a Grayscale API; every failure ends the command with its exit code and the server's own words."""
+
+    def __init__(self, url: str, *, key: str | None = None, timeout_s: float = 330.0) -> None:
+        self._url = url.rstrip("/")
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx.Client(base_url=self._url, headers=headers, timeout=httpx.Timeout(timeout_s, connect=5.0))
+
+    def __enter__(self) -> ServerClient:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._http.close()
+
+    def request(self, method: str, path: str, **options: Any) -> Any:
+        """The answer's JSON document (None when it is empty)."""
+        response = self.send(method, path, **options)
+        if response.is_error:
+            fail(reason_of(response), Exit.REFUSED)
+        return response.json() if response.content else None
+
+    def send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """The answer as it is, whatever its status."""
+        try:
+            return self._http.request(method, path, **options)
+        except httpx.TimeoutException:
+            fail(f"{self._url} did not answer in time", Exit.UNREACHABLE)
+        except httpx.TransportError as error:
+            fail(f"{self._url} cannot be reached ({error}): is `grayscale up` running?", Exit.UNREACHABLE)
+
+
+def reason_of(response: httpx.Response) -> str:
+    try:
+        document = response.json()
+    except ValueError:
+        return f"the server answered {response.status_code}"
+    return str(document.get("detail") or document.get("error") or f"the server answered {response.status_code}")

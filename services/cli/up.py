@@ -1,0 +1,114 @@
+"""`grayscale up`: the whole stack on one machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from services.cli.supervisor import Service, Supervisor
+from services.cli.terminal import Exit, err, fail
+from services.shared.telemetry.logs import log_as_json
+
+_READY_POLL_S = 0.05
+
+
+def up(
+    host: Annotated[str, typer.Option(envvar="GRAYSCALE_HOST", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(envvar="GRAYSCALE_PORT", min=1, max=65535, help="The API's port.")] = 8080,
+    data_dir: Annotated[Path, typer.Option(envvar="GRAYSCALE_DATA_DIR", help="Where state is kept.")] = Path(
+        ".grayscale"
+    ),
+    models: Annotated[Path, typer.Option(envvar="GRAYSCALE_MODELS", help="The model repository.")] = Path("models"),
+    processes: Annotated[
+        int, typer.Option(envvar="GRAYSCALE_PROCESSES", min=0, max=256, help="API processes; 0: one per CPU core.")
+    ] = 0,
+    model_server: Annotated[
+        bool,
+        typer.Option(
+            "--model-server", envvar="GRAYSCALE_WITH_MODEL_SERVER", help="Run the models in a process of their own."
+        ),
+    ] = False,
+    grpc_port: Annotated[int, typer.Option(envvar="GRAYSCALE_GRPC_PORT", help="The model server's gRPC port.")] = 8001,
+    http_port: Annotated[int, typer.Option(envvar="GRAYSCALE_HTTP_PORT", help="The model server's HTTP port.")] = 8000,
+    metrics_port: Annotated[int, typer.Option(envvar="GRAYSCALE_METRICS_PORT", help="Its metrics port.")] = 8002,
+) -> None:
+    """Serve every model of a repository, and print one line `ready http://HOST:PORT` when they answer."""
+    if not models.is_dir():
+        fail(f"{models} is not a directory: name a model repository with --models", Exit.USAGE)
+    cores = len(os.sched_getaffinity(0))
+    environment = {
+        **os.environ,
+        "GRAYSCALE_HOST": host,
+        "GRAYSCALE_PORT": str(port),
+        "GRAYSCALE_DATA_DIR": str(data_dir.resolve()),
+        "GRAYSCALE_MODELS": str(models.resolve()),
+        "GRAYSCALE_PROCESSES": str(processes or cores),
+        "GRAYSCALE_GRPC_PORT": str(grpc_port),
+        "GRAYSCALE_HTTP_PORT": str(http_port),
+        "GRAYSCALE_METRICS_PORT": str(metrics_port),
+    }
+    services = [Service("api", ("api",), environment)]
+    if model_server:
+        environment["GRAYSCALE_MODEL_SERVER_URL"] = f"127.0.0.1:{grpc_port}"
+        services.append(Service("model-server", ("model-server",), {**environment, "GRAYSCALE_HOST": "127.0.0.1"}))
+    log_as_json("up", os.environ.get("GRAYSCALE_LOG_LEVEL", "info"))
+    raise typer.Exit(asyncio.run(_run(services, host, port)))
+
+
+async def _run(services: list[Service], host: str, port: int) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    supervisor = Supervisor(services)
+    supervisor.start()
+    announce = asyncio.create_task(_announce_ready(_reachable(host), port))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait((stopping, supervisor.failed), return_when=asyncio.FIRST_COMPLETED)
+    announce.cancel()
+    failed = supervisor.failed.result() if supervisor.failed.done() else None
+    stopping.cancel()
+    await supervisor.stop()
+    if failed is not None:
+        err.print(f"[bold red]error:[/] {failed} cannot run; its last line above says why")
+        return Exit.FAILED
+    return Exit.DONE
+
+
+def _reachable(host: str) -> str:
+    """An address under which this machine reaches what listens on `host`."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
+async def _announce_ready(host: str, port: int) -> None:
+    said: list[str] = []
+    while True:
+        reasons = await asyncio.to_thread(_reasons, host, port)
+        if not reasons:
+            typer.echo(f"ready http://{host if ':' not in host else f'[{host}]'}:{port}")
+            return
+        if reasons != said and not reasons[0].startswith("not listening"):
+            err.print(f"[dim]not ready yet: {'; '.join(reasons)}[/]", soft_wrap=True)
+            said = reasons
+        await asyncio.sleep(_READY_POLL_S)
+
+
+def _reasons(host: str, port: int) -> list[str]:
+    connection = http.client.HTTPConnection(host, port, timeout=10)
+    with contextlib.closing(connection):
+        try:
+            connection.request("GET", "/healthz/ready")
+            response = connection.getresponse()
+            body: Mapping[str, list[str]] = json.loads(response.read())
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            return [f"not listening: {error}"]
+    return [] if response.status == 200 else list(body.get("reasons", ["no reason given"]))
