@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from services.shared.asgi import Answer, Receive, Scope, Send, send_answer
 from services.shared.model_ref import ModelRef
-from services.shared.oip.http_exchange import Answer, Receive, Scope, Send, send_answer
 from services.shared.telemetry.base import ModelMetrics
 from services.shared.telemetry.prometheus import CONTENT_TYPE, render
 

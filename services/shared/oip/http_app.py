@@ -7,6 +7,19 @@ import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from services.shared.asgi import (
+    Answer,
+    BodyLimits,
+    ClientGone,
+    Receive,
+    Scope,
+    Send,
+    off_loop,
+    read_body,
+    send_answer,
+    text_header,
+    while_connected,
+)
 from services.shared.config_pbtxt import config_to_json
 from services.shared.errors import NotFound, ServingError, Unsupported
 from services.shared.oip import http_document, http_wire, json_document
@@ -14,19 +27,6 @@ from services.shared.oip.base import InferRequest, InferResponse
 from services.shared.oip.compression import accepted_encoding, compress, decompress
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_error import status_of
-from services.shared.oip.http_exchange import (
-    Answer,
-    ClientGone,
-    OipLimits,
-    Receive,
-    Scope,
-    Send,
-    header,
-    off_loop,
-    read_body,
-    send_answer,
-    while_connected,
-)
 from services.shared.oip.http_route import Operation, Route, match_route
 
 Guard = Callable[[Scope], Awaitable[None]]
@@ -35,15 +35,15 @@ _JSON = {"content-type": "application/json"}
 logger = logging.getLogger(__name__)
 
 
-def build_oip_app(handler: ProtocolHandler, *, limits: OipLimits | None = None, guard: Guard | None = None) -> OipApp:
+def build_oip_app(handler: ProtocolHandler, *, limits: BodyLimits | None = None, guard: Guard | None = None) -> OipApp:
     """The app; `guard` is awaited before an administrator's operation and may raise Unauthenticated or Forbidden."""
-    return OipApp(handler, limits or OipLimits(), guard)
+    return OipApp(handler, limits or BodyLimits(), guard)
 
 
 class OipApp:
     """May run on its own or be mounted; everything it raises is turned into the protocol's `{"error": text}`."""
 
-    def __init__(self, handler: ProtocolHandler, limits: OipLimits, guard: Guard | None) -> None:
+    def __init__(self, handler: ProtocolHandler, limits: BodyLimits, guard: Guard | None) -> None:
         self._handler = handler
         self._limits = limits
         self._guard = guard
@@ -84,20 +84,20 @@ class OipApp:
 
     async def _infer(self, route: Route, scope: Scope, receive: Receive) -> Answer:
         sent = await read_body(scope, receive, self._limits)
-        encoding = header(scope, "content-encoding") or ""
+        encoding = text_header(scope, "content-encoding")
 
         def decode() -> InferRequest:
-            body = decompress(sent, encoding, limit_bytes=self._limits.max_body_bytes)
-            json_length = header(scope, "inference-header-content-length")
+            body = decompress(sent, encoding, limit_bytes=self._limits.max_bytes)
+            json_length = text_header(scope, "inference-header-content-length") or None
             return http_wire.decode_request(body, json_length, model=route.model or "", version=route.version)
 
         # A compressed body may be large inside however short it is.
-        request = await off_loop(self._limits.max_body_bytes if encoding else len(sent), decode)
+        request = await off_loop(self._limits.max_bytes if encoding else len(sent), decode)
         try:
             response = await while_connected(receive, self._handler.infer(request))
         except NotFound as error:
             return _error(400, error)  # as Triton: an unknown model makes an infer request a bad one
-        accepted = accepted_encoding(header(scope, "accept-encoding") or "")
+        accepted = accepted_encoding(text_header(scope, "accept-encoding"))
         size = sum(output.array.nbytes for output in response.outputs)
         return await off_loop(size, lambda: _infer_answer(response, request, accepted))
 
@@ -134,8 +134,8 @@ class OipApp:
     async def _document(self, scope: Scope, receive: Receive) -> dict[str, Any]:
         """The JSON of a request that may come without any."""
         body = await read_body(scope, receive, self._limits)
-        encoding = header(scope, "content-encoding") or ""
-        body = decompress(body, encoding, limit_bytes=self._limits.max_body_bytes)
+        encoding = text_header(scope, "content-encoding")
+        body = decompress(body, encoding, limit_bytes=self._limits.max_bytes)
         return json_document.read(body) if body.strip() else {}
 
 

@@ -9,12 +9,12 @@ import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
+from services.shared.asgi import BodyLimits
 from services.shared.errors import Forbidden, Unauthenticated
 from services.shared.inference.fake import FakeInference
 from services.shared.model_ref import ModelRef
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_app import OipApp, build_oip_app
-from services.shared.oip.http_exchange import OipLimits
 from tests.support.fake_models import classifier
 
 
@@ -97,7 +97,7 @@ async def test_a_slow_body_is_given_up() -> None:
     connection = Connection()
     connection.arriving.put_nowait({"type": "http.request", "body": b"{", "more_body": True})
 
-    await connection.run(build(limits=OipLimits(body_timeout_s=0.02)), "/v2/models/pets/infer")
+    await connection.run(build(limits=BodyLimits(timeout_s=0.02)), "/v2/models/pets/infer")
 
     assert connection.sent[0]["status"] == 408
 

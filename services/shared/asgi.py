@@ -20,11 +20,13 @@ OFF_LOOP_BYTES = 256 * 1024  # about a millisecond of parsing or compressing: be
 
 
 @dataclass(frozen=True, slots=True)
-class OipLimits:
-    """`max_body_bytes` counts before and after decompression; `body_timeout_s` is for the whole body."""
+class BodyLimits:
+    """`max_bytes` of one body (and of what it is decompressed to); `timeout_s` for the whole of it, and `idle_s`
+    between two of its parts, so that a trickle cannot hold a place for long."""
 
-    max_body_bytes: int = 64 * 1024 * 1024
-    body_timeout_s: float = 60.0
+    max_bytes: int = 64 * 1024 * 1024
+    timeout_s: float = 60.0
+    idle_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,33 +42,47 @@ class ClientGone(Exception):
     """The client closed the connection before it was answered."""
 
 
-def header(scope: Scope, name: str) -> str | None:
+def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that lower-case name."""
-    wanted = name.encode()
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == wanted), None)
+    return next((value for key, value in scope["headers"] if key == name), None)
 
 
-async def read_body(scope: Scope, receive: Receive, limits: OipLimits) -> bytes:
-    """The body as it came; raises TooLarge, BodyTimeout or ClientGone."""
-    declared = header(scope, "content-length") or ""
-    if declared.isascii() and declared.isdigit() and len(declared) < 16 and int(declared) > limits.max_body_bytes:
-        raise TooLarge(f"the body is larger than {limits.max_body_bytes} bytes")
+def text_header(scope: Scope, name: str) -> str:
+    """The same as text; empty when there is none."""
+    return (header(scope, name.encode()) or b"").decode("latin-1")
+
+
+def declared_length(scope: Scope) -> int | None:
+    """What `Content-Length` says; None without one that can be read."""
+    value = header(scope, b"content-length") or b""
+    return int(value) if value.isdigit() and len(value) < 16 else None
+
+
+async def read_body(scope: Scope, receive: Receive, limits: BodyLimits) -> bytes:
+    """The body as it came; raises TooLarge (from the header alone where it says so), BodyTimeout or ClientGone."""
+    too_large = TooLarge(f"the body is larger than {limits.max_bytes} bytes: send less at once")
+    if (declared_length(scope) or 0) > limits.max_bytes:
+        raise too_large
     chunks: list[bytes] = []
     size, more = 0, True
+    loop = asyncio.get_running_loop()
+    end = loop.time() + limits.timeout_s
     try:
-        async with asyncio.timeout(limits.body_timeout_s):
+        async with asyncio.timeout(None) as bound:
             while more:
+                bound.reschedule(min(end, loop.time() + limits.idle_s))
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise ClientGone
                 chunks.append(message.get("body", b""))
                 size += len(chunks[-1])
-                if size > limits.max_body_bytes:
-                    raise TooLarge(f"the body is larger than {limits.max_body_bytes} bytes")
+                if size > limits.max_bytes:
+                    raise too_large
                 more = message.get("more_body", False)
     except TimeoutError:
-        raise BodyTimeout(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
-    return b"".join(chunks)
+        bounds = f"{limits.timeout_s:g} s, with no pause of {limits.idle_s:g} s"
+        raise BodyTimeout(f"the body did not arrive within {bounds}") from None
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
