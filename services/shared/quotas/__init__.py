@@ -1,0 +1,1 @@
+"""How much each key may ask for, counted across processes."""
