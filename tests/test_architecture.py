@@ -29,6 +29,7 @@ LAYERS: list[set[str]] = [
     {"services.shared.model_config"},
     {"services.shared.tensors"},
     {"services.shared.priority", "services.shared.model_ref", "services.shared.settings", "services.shared.version"},
+    {"services.shared.asgi"},
     {"services.shared.clock", "services.shared.errors", "services.shared.durable_file", "services.shared.redaction"},
 ]
 PAIRS = {

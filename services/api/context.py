@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.problems import problem
+from services.shared.asgi import header
 from services.shared.errors import ServingError
 from services.shared.telemetry.http_requests import HttpRequests
 
@@ -20,11 +21,6 @@ _log = logging.getLogger("grayscale.access")
 _PROBES = ("/healthz/", "/metrics")
 _CLIENT_GONE = 499  # the client went away before there was an answer
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
-
-
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of that (lower-case) name."""
-    return next((value for key, value in scope["headers"] if key == name), None)
 
 
 class RequestContext:

@@ -5,28 +5,60 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
+from services.api.admission import Admission
+from services.api.auth import Authenticator
 from services.api.context import RequestContext
+from services.api.documented_api import DocumentedApi
+from services.api.error_handlers import add_error_handlers
+from services.api.gates import AdmissionGate, SmallBodies
+from services.api.key_guard import KeyGuard
 from services.api.predict import PredictRoute
-from services.api.problems import problem
+from services.api.predict_answer import AnswerWriter
+from services.api.protocol_route import ProtocolRoute
 from services.api.routes.health import health_routes
 from services.api.routes.models import model_routes
 from services.api.settings import ApiSettings
-from services.shared import errors
+from services.shared.audit import AuditLog
+from services.shared.clock import SystemClock
+from services.shared.feedback import FeedbackSigner, feedback_key
+from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
+from services.shared.keys.base import KeyStore
+from services.shared.keys.file import FileKeyStore
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_app import build_oip_app
+from services.shared.outbound.base import OutboundClient
+from services.shared.outbound.client import HttpcoreOutboundClient
 from services.shared.predictor import Predictor
+from services.shared.quotas.base import QuotaLimiter
+from services.shared.quotas.memory import MemoryQuotaLimiter
+from services.shared.quotas.redis import RedisQuotaLimiter
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.prometheus import render, render_http
 from services.shared.telemetry.sum_over_processes import SharedMetrics
 from services.shared.version import VERSION
-from services.shared.wiring import LocalServing, RemoteServing, Serving, ServingSettings, new_process_id
+from services.shared.wiring import (
+    LocalServing,
+    RemoteServing,
+    RemoteSettings,
+    Serving,
+    ServingSettings,
+    new_process_id,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    """What a request passes or uses beside the models."""
+
+    keys: KeyStore
+    limiter: QuotaLimiter
+    audit: AuditLog
+    outbound: OutboundClient
+    signer: FeedbackSigner
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +69,35 @@ class ApiParts:
     predictor: Predictor
     app: ASGIApp
     shared_metrics: SharedMetrics | None
+    doors: Doors
 
     async def close(self, drain_s: float) -> None:
         self.predictor.close()
         await self.serving.close(drain_s)
+        await self.doors.outbound.aclose()
+        if isinstance(self.doors.limiter, RedisQuotaLimiter):
+            await self.doors.limiter.close()
 
 
 def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda: False) -> ApiParts:
-    """Nothing runs yet: `serving.start()` begins to load."""
+    """Nothing runs yet: `serving.start()` begins to load. To be called in the loop that will serve."""
     shared = ServingSettings(settings.models_dir, settings.data_dir, settings.cores, new_process_id("api"))
-    serving = RemoteServing(shared, settings.model_server) if settings.model_server else LocalServing(shared)
+    remote = RemoteSettings(settings.model_server, settings.model_server_key, settings.model_server_ca)
+    serving = RemoteServing(shared, remote) if settings.model_server else LocalServing(shared)
+    budget = PixelBudget(settings.decode_memory_bytes)
     predictor = Predictor(
         serving.client,
         serving.follower.resolve,
-        lambda config: ImagePreprocessor(parse_image_settings(config)),
+        lambda config: ImagePreprocessor(parse_image_settings(config), settings.max_pixels, budget),
         decode_threads=settings.cores,
         generation=lambda ref: serving.follower.current.loaded.get(ref, 0),
+    )
+    doors = Doors(
+        keys=FileKeyStore(settings.data_dir),
+        limiter=RedisQuotaLimiter(settings.redis_url) if settings.redis_url else MemoryQuotaLimiter(),
+        audit=AuditLog(settings.data_dir),
+        outbound=HttpcoreOutboundClient(settings.outbound),
+        signer=FeedbackSigner(feedback_key(settings.data_dir / "feedback.key")),
     )
     requests = HttpRequests()
 
@@ -61,27 +106,23 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
 
     shared_metrics = SharedMetrics(settings.metrics_dir, own_metrics) if settings.metrics_dir else None
     metrics = shared_metrics.total if shared_metrics else own_metrics
-    app = build_app(serving, predictor, settings, metrics, requests, draining)
-    return ApiParts(serving, predictor, app, shared_metrics)
+    app = build_app(serving, predictor, doors, settings, metrics, requests, draining)
+    return ApiParts(serving, predictor, app, shared_metrics, doors)
 
 
 def build_app(
     serving: Serving,
     predictor: Predictor,
+    doors: Doors,
     settings: ApiSettings,
     metrics: Callable[[], bytes],
     requests: HttpRequests,
     draining: Callable[[], bool],
 ) -> ASGIApp:
-    """The ASGI application, outermost middleware first: request context, the hot route, FastAPI."""
-    api = FastAPI(
-        title="Grayscale inference API",
-        version=VERSION,
-        description="Any picture in, the right answer or a clear error out.",
-    )
-    api.add_exception_handler(errors.ServingError, _serving_error)
-    api.add_exception_handler(RequestValidationError, _invalid_request)
-    api.add_exception_handler(HTTPException, _http_error)
+    """The ASGI application, read from the inside out: FastAPI, the protocol, the hot route, places, keys, context."""
+    clock = SystemClock()
+    api = DocumentedApi(title="Grayscale inference API", version=VERSION)
+    add_error_handlers(api)
     api.include_router(health_routes(serving.readiness, metrics))
     api.include_router(model_routes(serving.client, serving.control, serving.follower))
 
@@ -89,48 +130,16 @@ def build_app(
         return not await serving.readiness.reasons()
 
     handler = ProtocolHandler(serving.client, resolve=serving.resolve, server_version=VERSION, is_ready=is_ready)
-    app = PredictRoute(ProtocolRoute(api, build_oip_app(handler)), predictor, settings.upload)
+    app: ASGIApp = ProtocolRoute(SmallBodies(api), build_oip_app(handler, limits=settings.upload.body))
+    app = PredictRoute(
+        app,
+        predictor,
+        doors.outbound,
+        AnswerWriter(doors.signer, clock),
+        limits=settings.upload,
+        default_timeout_s=settings.default_timeout_s,
+    )
+    app = AdmissionGate(app, Admission(settings.admission), max_body_bytes=settings.upload.body.max_bytes)
+    authenticator = Authenticator(doors.keys, require_key=settings.require_key)
+    app = KeyGuard(app, authenticator, limiter=doors.limiter, audit=doors.audit, clock=clock)
     return RequestContext(app, requests, draining=draining)
-
-
-class ProtocolRoute:
-    """`/v2` and what is under it goes to the protocol's app, everything else to `app`: a mount would answer a bare
-    `/v2`, which is the protocol's server metadata, with a redirect."""
-
-    def __init__(self, app: ASGIApp, protocol: ASGIApp) -> None:
-        self._app = app
-        self._protocol = protocol
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        chosen = self._protocol if path == "/v2" or path.startswith("/v2/") else self._app
-        await chosen(scope, receive, send)
-
-
-def _serving_error(request: Request, error: Exception) -> Response:
-    return _as_response(error if isinstance(error, errors.ServingError) else errors.ServingError(str(error)), request)
-
-
-def _invalid_request(request: Request, error: Exception) -> Response:
-    if not isinstance(error, RequestValidationError):
-        raise error
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"])
-    return _as_response(errors.InvalidInput(f"{field}: {first['msg']}", field=field), request)
-
-
-def _http_error(request: Request, error: Exception) -> Response:
-    """What the router itself refuses: an unknown path, a wrong method."""
-    if not isinstance(error, HTTPException):
-        raise error
-    if error.status_code == 404:
-        return _as_response(errors.NotFound(f"there is nothing at {request.url.path}"), request)
-    response = _as_response(errors.InvalidInput(str(error.detail)), request, status=error.status_code)
-    response.headers.update(error.headers or {})
-    return response
-
-
-def _as_response(error: errors.ServingError, request: Request, *, status: int | None = None) -> Response:
-    answer = problem(error, request.state.request_id, status=status)
-    headers = {key.decode(): value.decode() for key, value in answer.headers}
-    return Response(answer.body, answer.status, headers)

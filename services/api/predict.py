@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.api.context import header
-from services.api.uploads import ClientGone, UploadLimits, images_in, read_body
-from services.shared.errors import InvalidInput
+from services.api.predict_answer import AnswerWriter
+from services.api.routing_key import routing_key
+from services.api.uploads import ImageUrl, UploadLimits, check_media_type, images_in
+from services.shared.asgi import BodyLimits, ClientGone, header, read_body, while_connected
+from services.shared.errors import BodyTimeout, DeadlineExceeded, InvalidInput
 from services.shared.model_ref import check_model_name, parse_version
+from services.shared.outbound.base import OutboundClient
 from services.shared.predictor import Answer, Predictor
 from services.shared.priority import Priority, parse_priority
 
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
-_ROUTE = "/v1/models/{model}/predict"
-_MAX_TIMEOUT_MS = 600_000
-_MAX_TOP_K = 100
+ROUTE = "/v1/models/{model}/predict"
+MAX_TIMEOUT_MS = 600_000
+MAX_TOP_K = 100
+STABLE = "stable"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 
 
 @dataclass(frozen=True, slots=True)
 class PredictOptions:
-    """What a request asks for beside its images."""
+    """What a request asks for beside its images; `timeout_s` counts from the request's headers."""
 
-    top_k: int = 5
-    version: int | None = None
-    timeout_s: float | None = None
-    priority: Priority = Priority.NORMAL
+    top_k: int
+    version: int | None
+    timeout_s: float
+    priority: Priority
 
 
 def _whole(text: str, name: str, low: int, high: int) -> int:
@@ -38,104 +43,106 @@ def _whole(text: str, name: str, low: int, high: int) -> int:
     return int(text)
 
 
-def options_of(scope: Scope) -> PredictOptions:
+def options_of(scope: Scope, default_timeout_s: float) -> PredictOptions:
     """The query and headers of a request, checked; raises InvalidInput naming the one at fault."""
     query = scope["query_string"]
     values = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
     timeout, priority = header(scope, b"x-timeout-ms"), header(scope, b"x-priority")
+    arm = header(scope, b"x-release-arm")
+    if arm is not None and arm != STABLE.encode():
+        name = arm.decode("latin-1")[:64]
+        raise InvalidInput(f"X-Release-Arm is {name!r}: no release is in progress, so there is only {STABLE!r}",
+                           field="X-Release-Arm")  # fmt: skip
     return PredictOptions(
-        top_k=_whole(values["top_k"], "top_k", 1, _MAX_TOP_K) if "top_k" in values else 5,
+        top_k=_whole(values["top_k"], "top_k", 1, MAX_TOP_K) if "top_k" in values else 5,
         version=parse_version(values["version"]) if "version" in values else None,
-        timeout_s=None
+        timeout_s=default_timeout_s
         if timeout is None
-        else _whole(timeout.decode("latin-1"), "X-Timeout-Ms", 1, _MAX_TIMEOUT_MS) / 1000,
+        else _whole(timeout.decode("latin-1"), "X-Timeout-Ms", 1, MAX_TIMEOUT_MS) / 1000,
         priority=Priority.NORMAL if priority is None else parse_priority(priority.decode("latin-1")),
-    )
-
-
-def answer_json(answer: Answer, request_id: str, model: str) -> bytes:
-    """The 200 body, as `api.md` names its fields."""
-    timings = answer.timings_ms
-    return orjson.dumps(
-        {
-            "request_id": request_id,
-            "model": model,
-            "served_by": {"model": answer.served_by.name, "version": answer.served_by.version, "arm": answer.arm},
-            "results": [
-                {
-                    "predictions": [{"label": p.label, "index": p.index, "score": p.score} for p in result.predictions],
-                    "image": {"width": result.width, "height": result.height, "format": result.format},
-                }
-                for result in answer.results
-            ],
-            "timings_ms": {
-                "decode": timings.decode,
-                "queue": timings.queue,
-                "infer": timings.infer,
-                "total": timings.total,
-            },
-        }
     )
 
 
 class PredictRoute:
     """Answers predict requests itself and hands everything else to `app`."""
 
-    def __init__(self, app: ASGIApp, predictor: Predictor, limits: UploadLimits) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        predictor: Predictor,
+        outbound: OutboundClient,
+        answers: AnswerWriter,
+        *,
+        limits: UploadLimits,
+        default_timeout_s: float,
+    ) -> None:
         self._app = app
         self._predictor = predictor
+        self._outbound = outbound
+        self._answers = answers
         self._limits = limits
+        self._default_timeout_s = default_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
         if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)) or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return
-        scope["state"]["route"] = _ROUTE
+        scope["state"]["route"] = ROUTE
         model = check_model_name(path[len(_PREFIX) : -len(_SUFFIX)])
-        options = options_of(scope)
+        options = options_of(scope, self._default_timeout_s)
+        key = routing_key(scope)
+        trace = _TRACEPARENT.fullmatch((header(scope, b"traceparent") or b"").decode("latin-1"))
+        if trace:
+            scope["state"].setdefault("log", {})["trace_id"] = trace.group(1)
+        self._predictor.check_known(model, options.version)
+        check_media_type(header(scope, b"content-type"))
+        end = asyncio.get_running_loop().time() + options.timeout_s
         try:
-            body = await read_body(scope, receive, self._limits)
+            body = await self._body(scope, receive, end)
+            images = images_in(header(scope, b"content-type"), body, self._limits)
+            answer = await while_connected(receive, self._predict(model, images, options, end))
         except ClientGone:
             return
-        images = images_in(header(scope, b"content-type"), body, self._limits)
-        answer = await self._until_gone(model, images, options, receive)
-        if answer is not None:
-            await self._send(answer, model, scope, send)
+        await self._answers.send(answer, model, key.set_cookie, scope, send)
 
-    async def _until_gone(
-        self, model: str, images: tuple[bytes, ...], options: PredictOptions, receive: Receive
-    ) -> Answer | None:
-        """The answer, or None when the client went away first: its work is then cancelled."""
-        work = asyncio.ensure_future(
-            self._predictor.predict(
-                model,
-                images,
-                version=options.version,
-                top=options.top_k,
-                timeout_s=options.timeout_s,
-                priority=options.priority,
-            )
-        )
-        gone = asyncio.ensure_future(receive())
+    async def _body(self, scope: Scope, receive: Receive, end: float) -> bytes:
+        left_s = end - asyncio.get_running_loop().time()
+        limits = self._limits.body
+        if left_s >= limits.timeout_s:
+            return await read_body(scope, receive, limits)
         try:
-            await asyncio.wait((work, gone), return_when=asyncio.FIRST_COMPLETED)
-            return work.result() if work.done() else None
-        finally:
-            for task in (work, gone):
-                task.cancel()
+            return await read_body(scope, receive, BodyLimits(limits.max_bytes, left_s, limits.idle_s))
+        except BodyTimeout as error:
+            raise DeadlineExceeded("the deadline passed while the body was read") from error
 
-    async def _send(self, answer: Answer, model: str, scope: Scope, send: Send) -> None:
-        state, timings = scope["state"], answer.timings_ms
-        body = answer_json(answer, state["request_id"], model)
-        state["log"] = {"model": str(answer.served_by), "arm": answer.arm, "infer_ms": timings.infer}
-        timing = f"decode;dur={timings.decode}, queue;dur={timings.queue}, infer;dur={timings.infer}"
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"x-served-by", str(answer.served_by).encode()),
-            (b"x-release-arm", answer.arm.encode()),
-            (b"server-timing", timing.encode()),
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+    async def _predict(
+        self, model: str, images: tuple[bytes | ImageUrl, ...], options: PredictOptions, end: float
+    ) -> Answer:
+        fetched = await self._fetched(images, end)
+        return await self._predictor.predict(
+            model,
+            fetched,
+            version=options.version,
+            top=options.top_k,
+            timeout_s=end - asyncio.get_running_loop().time(),
+            priority=options.priority,
+        )
+
+    async def _fetched(self, images: tuple[bytes | ImageUrl, ...], end: float) -> list[bytes]:
+        left_s = end - asyncio.get_running_loop().time()
+        max_bytes = self._limits.body.max_bytes
+
+        async def one(image: bytes | ImageUrl) -> bytes:
+            if isinstance(image, bytes):
+                return image
+            return (await self._outbound.fetch(image.url, max_bytes=max_bytes, timeout_s=left_s)).data
+
+        if not any(isinstance(image, ImageUrl) for image in images):
+            return [image for image in images if isinstance(image, bytes)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(image)) for image in images]
+        except ExceptionGroup as failures:  # the first failure cancelled the other fetches
+            raise failures.exceptions[0] from None
+        return [task.result() for task in tasks]

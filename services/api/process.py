@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+from pathlib import Path
 
 from services.api import handover
 from services.api.connection import ConnectionServer
@@ -37,7 +38,7 @@ class ApiProcess:
         # SIGTERM is the parent's to act on: it says "finish" when the drain delay is over.
         loop.add_signal_handler(signal.SIGTERM, parts.serving.readiness.drain)
         loop.add_signal_handler(signal.SIGINT, parts.serving.readiness.drain)
-        server = ConnectionServer(parts.app, finish_s=self._settings.finish_s)
+        server = ConnectionServer(parts.app, finish_s=self._settings.finish_s, tls=_tls(self._settings))
         await parts.serving.start()
         serving = asyncio.create_task(server.run_until_exit(), name="connections")
         while not server.started and not serving.done():
@@ -98,6 +99,12 @@ class ApiProcess:
     def _resend(self) -> None:
         if self._outbox:
             self._say(self._outbox.pop())
+
+
+def _tls(settings: ApiSettings) -> dict[str, Path] | None:
+    if settings.tls_certificate is None or settings.tls_key is None:
+        return None
+    return {"ssl_certfile": settings.tls_certificate, "ssl_keyfile": settings.tls_key}
 
 
 async def _publish_metrics(parts: ApiParts) -> None:

@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.api.admission import AdmissionLimits
 from services.api.uploads import UploadLimits
-from services.shared.settings import SettingsError, Variables
+from services.shared.asgi import BodyLimits
+from services.shared.imaging.picture_file import MAX_PIXELS
+from services.shared.outbound.settings import OutboundSettings, outbound_settings
+from services.shared.settings import SettingsError, Variables, is_loopback, tls_files
 
 MAX_PROCESSES = 256
 METRICS_DIR = "GRAYSCALE_METRICS_DIR"  # set by the parent: where its processes add up their numbers
@@ -17,9 +21,11 @@ METRICS_DIR = "GRAYSCALE_METRICS_DIR"  # set by the parent: where its processes 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
     """`model_server` is the gRPC address of a model server; empty means that the models run inside the API's processes.
+    `model_server_key` is sent to it; with `model_server_ca`, a file of certificates to trust, it is spoken to by TLS.
 
     `drain_delay_s`: how long connections are still accepted after SIGTERM, because endpoints lag behind readiness.
-    `finish_s`: how long accepted requests may take after that.
+    `finish_s`: how long accepted requests may take after that. `redis_url`: where quotas are counted;
+    empty means in each process for itself. `decode_memory_bytes`: pixels decoded at once, of one process.
     """
 
     host: str = "127.0.0.1"
@@ -28,12 +34,28 @@ class ApiSettings:
     models_dir: Path = Path("models")
     data_dir: Path = Path(".grayscale")
     model_server: str = ""
+    model_server_key: str = ""
+    model_server_ca: Path | None = None
     drain_delay_s: float = 0.0
     finish_s: float = 30.0
     log_level: str = "info"
     access_log: bool = True
     metrics_dir: Path | None = None
+    require_key: bool = False
+    redis_url: str = ""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    default_timeout_s: float = 60.0
+    max_pixels: int = MAX_PIXELS
+    decode_memory_bytes: int = 512 * 1024 * 1024
     upload: UploadLimits = field(default_factory=UploadLimits)
+    admission: AdmissionLimits = field(default_factory=AdmissionLimits)
+    outbound: OutboundSettings = field(default_factory=OutboundSettings)
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine reaches the API."""
+        return is_loopback(self.host)
 
     @property
     def cores(self) -> int:
@@ -49,6 +71,7 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
     model_server = variables.text("GRAYSCALE_MODEL_SERVER_URL", "")
     if not model_server and not models_dir.is_dir():
         raise SettingsError(f"GRAYSCALE_MODELS is {str(models_dir)!r}: no such directory")
+    certificate, key = tls_files(variables, "GRAYSCALE_TLS_CERT", "GRAYSCALE_TLS_KEY")
     return ApiSettings(
         host=variables.text("GRAYSCALE_HOST", default.host),
         port=variables.integer("GRAYSCALE_PORT", default.port, maximum=65535),
@@ -56,14 +79,42 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
         models_dir=models_dir,
         data_dir=variables.path("GRAYSCALE_DATA_DIR", default.data_dir),
         model_server=model_server,
+        model_server_key=variables.text("GRAYSCALE_MODEL_SERVER_KEY", ""),
+        model_server_ca=variables.file("GRAYSCALE_MODEL_SERVER_CA"),
         drain_delay_s=variables.seconds("GRAYSCALE_DRAIN_DELAY_S", default.drain_delay_s),
         finish_s=variables.seconds("GRAYSCALE_FINISH_S", default.finish_s),
         log_level=variables.text("GRAYSCALE_LOG_LEVEL", default.log_level),
         access_log=variables.flag("GRAYSCALE_ACCESS_LOG", default.access_log),
         metrics_dir=Path(environment[METRICS_DIR]) if METRICS_DIR in environment else None,
-        upload=UploadLimits(
-            max_body_bytes=variables.integer("GRAYSCALE_MAX_BODY_BYTES", default.upload.max_body_bytes, minimum=1),
-            max_images=variables.integer("GRAYSCALE_MAX_IMAGES", default.upload.max_images, minimum=1, maximum=4096),
-            body_timeout_s=variables.seconds("GRAYSCALE_BODY_TIMEOUT_S", default.upload.body_timeout_s),
+        require_key=variables.flag("GRAYSCALE_REQUIRE_KEY", default.require_key),
+        redis_url=variables.text("GRAYSCALE_REDIS_URL", default.redis_url),
+        tls_certificate=certificate,
+        tls_key=key,
+        default_timeout_s=_default_timeout_s(variables, default),
+        max_pixels=variables.integer("GRAYSCALE_MAX_PIXELS", default.max_pixels, minimum=1),
+        decode_memory_bytes=variables.integer("GRAYSCALE_DECODE_MEMORY_BYTES", default.decode_memory_bytes, minimum=1),
+        upload=_upload(variables, default.upload),
+        admission=AdmissionLimits(
+            max_requests=variables.integer("GRAYSCALE_MAX_IN_FLIGHT", default.admission.max_requests, minimum=1),
+            max_bytes=variables.integer(
+                "GRAYSCALE_MAX_IN_FLIGHT_BYTES", default.admission.max_bytes, minimum=1, maximum=2**62
+            ),
         ),
+        outbound=outbound_settings(variables),
     )
+
+
+def _upload(variables: Variables, default: UploadLimits) -> UploadLimits:
+    return UploadLimits(
+        BodyLimits(
+            max_bytes=variables.integer("GRAYSCALE_MAX_BODY_BYTES", default.body.max_bytes, minimum=1),
+            timeout_s=variables.seconds("GRAYSCALE_BODY_TIMEOUT_S", default.body.timeout_s),
+            idle_s=variables.seconds("GRAYSCALE_BODY_IDLE_S", default.body.idle_s),
+        ),
+        max_images=variables.integer("GRAYSCALE_MAX_IMAGES", default.max_images, minimum=1, maximum=4096),
+    )
+
+
+def _default_timeout_s(variables: Variables, default: ApiSettings) -> float:
+    milliseconds = round(default.default_timeout_s * 1000)
+    return variables.integer("GRAYSCALE_TIMEOUT_MS", milliseconds, minimum=1, maximum=600_000) / 1000

@@ -2,63 +2,52 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+import base64
+import binascii
+from dataclasses import dataclass, field
 
+import orjson
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
-from starlette.types import Receive, Scope
 
-from services.api.context import header
-from services.shared.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedMediaType
+from services.shared.asgi import BodyLimits
+from services.shared.errors import InvalidInput, TooLarge, UnsupportedMediaType
 
 _IMAGE_FIELD = b"image"
+_READ = frozenset({b"multipart/form-data", b"application/octet-stream", b"application/json"})
 _MAX_PART_HEADERS_BYTES = 8 * 1024
-
-
-class ClientGone(Exception):
-    """The client closed its connection; nobody is there to answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """Bounds of one request; `body_timeout_s` is for the whole body."""
+    """Bounds of one request's body and of the images in it."""
 
-    max_body_bytes: int = 64 * 1024 * 1024
+    body: BodyLimits = field(default_factory=BodyLimits)
     max_images: int = 64
-    body_timeout_s: float = 60.0
 
 
-async def read_body(scope: Scope, receive: Receive, limits: UploadLimits) -> bytes:
-    """The whole body. Raises TooLarge (from the header alone where it says so), BodyTimeout, or ClientGone."""
-    declared = header(scope, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limits.max_body_bytes:
-        raise _too_large(limits)
-    chunks: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(limits.body_timeout_s):
-            while True:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                chunk: bytes = message.get("body", b"")
-                size += len(chunk)
-                if size > limits.max_body_bytes:
-                    raise _too_large(limits)
-                chunks.append(chunk)
-                if not message.get("more_body"):
-                    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    except TimeoutError:
-        raise BodyTimeout(f"the body did not arrive within {limits.body_timeout_s:g} s") from None
+@dataclass(frozen=True, slots=True)
+class ImageUrl:
+    """An image that is to be fetched."""
+
+    url: str
 
 
-def _too_large(limits: UploadLimits) -> TooLarge:
-    return TooLarge(f"the body is larger than {limits.max_body_bytes} bytes: send fewer or smaller images")
+def check_media_type(content_type: bytes | None) -> None:
+    """Raises UnsupportedMediaType; asked before the body is read."""
+    media_type, _ = parse_options_header(content_type or b"")
+    if media_type not in _READ and not media_type.startswith(b"image/"):
+        raise UnsupportedMediaType(
+            f"a body of type {media_type.decode('latin-1')[:80]!r} is not read here: send multipart/form-data with a "
+            "file named 'image', the image itself with its own type (image/jpeg, image/png, …, "
+            'application/octet-stream), or JSON {"images": [{"b64": "…"}]}',
+            field="Content-Type",
+        )
 
 
-def images_in(content_type: bytes | None, body: bytes, limits: UploadLimits) -> tuple[bytes, ...]:
+def images_in(content_type: bytes | None, body: bytes, limits: UploadLimits) -> tuple[bytes | ImageUrl, ...]:
     """The images of a body, at least one, in order. Raises InvalidInput, TooLarge or UnsupportedMediaType."""
+    check_media_type(content_type)
     media_type, options = parse_options_header(content_type or b"")
     if media_type == b"multipart/form-data":
         images = _multipart_images(body, options.get(b"boundary", b""), limits)
@@ -67,15 +56,46 @@ def images_in(content_type: bytes | None, body: bytes, limits: UploadLimits) -> 
                 "the form has no file named 'image': add one, as in `-F image=@photo.jpg`", field="image"
             )
         return images
-    if media_type.startswith(b"image/") or media_type == b"application/octet-stream":
-        if not body:
-            raise InvalidInput("the body is empty: send the bytes of an image", field="body")
-        return (body,)
-    raise UnsupportedMediaType(
-        f"a body of type {media_type.decode('latin-1')[:80]!r} is not read here: send multipart/form-data with a file "
-        "named 'image', or the image itself with its own type (image/jpeg, image/png, …, application/octet-stream)",
-        field="Content-Type",
-    )
+    if media_type == b"application/json":
+        return _json_images(body, limits)
+    if not body:
+        raise InvalidInput("the body is empty: send the bytes of an image", field="body")
+    return (body,)
+
+
+def _json_images(body: bytes, limits: UploadLimits) -> tuple[bytes | ImageUrl, ...]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}", field="body") from None
+    entries = document.get("images") if isinstance(document, dict) else None
+    if not isinstance(entries, list) or not entries:
+        raise InvalidInput(
+            'the body needs "images": a list with at least one {"b64": "…"} or {"url": "…"}', field="images"
+        )
+    if len(entries) > limits.max_images:
+        raise _too_many(limits)
+    return tuple(_json_image(entry, f"images[{index}]") for index, entry in enumerate(entries))
+
+
+def _json_image(entry: object, field: str) -> bytes | ImageUrl:
+    match entry:
+        case {"b64": str(text), **rest} if not rest:
+            try:
+                data = base64.b64decode(text, validate=True)
+            except (binascii.Error, ValueError):
+                raise InvalidInput(f"{field}.b64 is not base64", field=f"{field}.b64") from None
+            if not data:
+                raise InvalidInput(f"{field}.b64 is empty", field=f"{field}.b64")
+            return data
+        case {"url": str(text), **rest} if not rest:
+            return ImageUrl(text)
+        case _:
+            raise InvalidInput(f'{field} must be {{"b64": "…"}} or {{"url": "…"}}', field=field)
+
+
+def _too_many(limits: UploadLimits) -> TooLarge:
+    return TooLarge(f"more than {limits.max_images} images in one request: send several requests", field="image")
 
 
 class _Form:
@@ -115,7 +135,7 @@ class _Form:
         if not self._is_image:
             return
         if len(self.images) == self._limits.max_images:
-            raise TooLarge(f"more than {self._limits.max_images} images in one request: send several", field="image")
+            raise _too_many(self._limits)
         self.images.append(b"".join(self._data))
 
     def end(self) -> None:

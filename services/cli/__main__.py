@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import NoReturn
 
 import typer
 
-from services.cli import models
+from services.cli import keys, models
 from services.cli.doctor import doctor
 from services.cli.predict import predict
 from services.cli.up import up
+
+_log = logging.getLogger(__name__)
 
 app = typer.Typer(
     help="Serve image models, and release new versions of them safely.",
@@ -22,6 +25,7 @@ app.command()(up)
 app.command()(predict)
 app.command()(doctor)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()
@@ -29,14 +33,20 @@ def api() -> None:
     """Run the inference API alone; its settings are variables GRAYSCALE_… (see README)."""
     from services.api.parent import run_api
     from services.api.settings import api_settings
+    from services.cli.parts import admin_key
     from services.shared.settings import SettingsError
     from services.shared.telemetry.logs import log_as_json
 
     try:
         settings = api_settings(os.environ)
-    except SettingsError as error:
+        key = admin_key(settings.data_dir)
+    except (SettingsError, OSError) as error:
         _usage(str(error))
+    if key.created:
+        typer.echo(f"admin key (shown once, kept in {settings.data_dir / 'admin.key'}): {key.secret}")
     log_as_json("api", settings.log_level)
+    if not settings.is_loopback and not settings.require_key:
+        _log.warning("whoever reaches this address may ask for predictions until a key is made: use --require-key")
     try:
         status = run_api(settings, os.environ)
     except OSError as error:
@@ -44,6 +54,20 @@ def api() -> None:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}: choose another with GRAYSCALE_PORT"
         )
     raise typer.Exit(status)
+
+
+@app.command(hidden=True)
+def valkey() -> None:
+    """Run the embedded Valkey server of a data directory."""
+    from pathlib import Path
+
+    from services.shared.embedded_valkey import run_valkey
+    from services.shared.settings import SettingsError
+
+    try:
+        run_valkey(Path(os.environ.get("GRAYSCALE_DATA_DIR", ".grayscale")))
+    except (SettingsError, OSError) as error:
+        _usage(str(error))
 
 
 @app.command("model-server")

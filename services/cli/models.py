@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from services.cli.options import AsJson, Key, Url
-from services.cli.server_client import ServerClient
+from services.cli.server_client import ServerClient, local_admin_key
 from services.cli.terminal import err, out, print_json
 
 app = typer.Typer(help="The models of a running server.", no_args_is_help=True)
@@ -77,7 +77,7 @@ def promote_model(
     as_json: AsJson = False,
 ) -> None:
     """Make a loaded version the one that answers for a name."""
-    with ServerClient(url, key=key) as server:
+    with ServerClient(url, key=key or local_admin_key(url)) as server:
         body: dict[str, Any] = {"version": version} | ({} if candidate is None else {"candidate": candidate})
         document = server.request("PUT", f"/v1/models/{name}/default", json=body)
     if as_json:
@@ -89,7 +89,10 @@ def promote_model(
 
 def _repository(url: str, key: str | None, name: str, verb: str, version: int | None, as_json: bool) -> None:
     body = {} if version is None else {"parameters": {"version": version}}
-    with ServerClient(url, key=key) as server, err.status(f"{verb}ing {name} on every serving process …"):
+    with (
+        ServerClient(url, key=key or local_admin_key(url)) as server,
+        err.status(f"{verb}ing {name} on every serving process …"),
+    ):
         server.request("POST", f"/v2/repository/models/{name}/{verb}", json=body)
     if as_json:
         print_json({"model": name, "version": version, "done": f"{verb}ed"})

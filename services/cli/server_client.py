@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import httpx
 
 from services.cli.terminal import Exit, fail
+from services.shared.keys.admin import ADMIN_KEY_FILE
+from services.shared.settings import is_loopback
 
 
 class ServerClient:
@@ -47,3 +51,14 @@ def reason_of(response: httpx.Response) -> str:
     except ValueError:
         return f"the server answered {response.status_code}"
     return str(document.get("detail") or document.get("error") or f"the server answered {response.status_code}")
+
+
+def local_admin_key(url: str) -> str | None:
+    """The administrator's key of the data directory on this machine, for a server on this machine; else None."""
+    if not is_loopback(httpx.URL(url).host):
+        return None
+    path = Path(os.environ.get("GRAYSCALE_DATA_DIR") or ".grayscale") / ADMIN_KEY_FILE
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import signal
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +17,7 @@ import typer
 
 from services.cli.supervisor import Service, Supervisor
 from services.cli.terminal import Exit, err, fail
+from services.shared.embedded_valkey import NO_VALKEY, valkey_binary, valkey_url
 from services.shared.telemetry.logs import log_as_json
 
 _READY_POLL_S = 0.05
@@ -40,6 +42,14 @@ def up(
     grpc_port: Annotated[int, typer.Option(envvar="GRAYSCALE_GRPC_PORT", help="The model server's gRPC port.")] = 8001,
     http_port: Annotated[int, typer.Option(envvar="GRAYSCALE_HTTP_PORT", help="The model server's HTTP port.")] = 8000,
     metrics_port: Annotated[int, typer.Option(envvar="GRAYSCALE_METRICS_PORT", help="Its metrics port.")] = 8002,
+    require_key: Annotated[
+        bool,
+        typer.Option("--require-key", envvar="GRAYSCALE_REQUIRE_KEY", help="Predictions need a key from the start."),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(envvar="GRAYSCALE_TLS_CERT", help="A certificate chain (PEM): the API speaks https.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(envvar="GRAYSCALE_TLS_KEY", help="Its private key (PEM).")] = None,
 ) -> None:
     """Serve every model of a repository, and print one line `ready http://HOST:PORT` when they answer."""
     if not models.is_dir():
@@ -56,22 +66,34 @@ def up(
         "GRAYSCALE_HTTP_PORT": str(http_port),
         "GRAYSCALE_METRICS_PORT": str(metrics_port),
     }
+    if require_key:
+        environment["GRAYSCALE_REQUIRE_KEY"] = "1"
+    for name, path in (("GRAYSCALE_TLS_CERT", tls_cert), ("GRAYSCALE_TLS_KEY", tls_key)):
+        if path is not None:
+            environment[name] = str(path.resolve())
     services = [Service("api", ("api",), environment)]
+    if valkey_binary() is None:
+        err.print(f"[yellow]warning:[/] {NO_VALKEY}; quotas are counted by each process for itself", soft_wrap=True)
+    elif "GRAYSCALE_REDIS_URL" not in environment:
+        environment["GRAYSCALE_REDIS_URL"] = valkey_url(data_dir)
+        services.append(Service("valkey", ("valkey",), environment))
     if model_server:
         environment["GRAYSCALE_MODEL_SERVER_URL"] = f"127.0.0.1:{grpc_port}"
-        services.append(Service("model-server", ("model-server",), {**environment, "GRAYSCALE_HOST": "127.0.0.1"}))
+        own = {**environment, "GRAYSCALE_HOST": "127.0.0.1"}
+        services.insert(1, Service("model-server", ("model-server",), own))
     log_as_json("up", os.environ.get("GRAYSCALE_LOG_LEVEL", "info"))
-    raise typer.Exit(asyncio.run(_run(services, host, port)))
+    scheme = "https" if tls_cert else "http"
+    raise typer.Exit(asyncio.run(_run(services, scheme, host, port)))
 
 
-async def _run(services: list[Service], host: str, port: int) -> int:
+async def _run(services: list[Service], scheme: str, host: str, port: int) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     supervisor = Supervisor(services)
     supervisor.start()
-    announce = asyncio.create_task(_announce_ready(_reachable(host), port))
+    announce = asyncio.create_task(_announce_ready(scheme, _reachable(host), port))
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((stopping, supervisor.failed), return_when=asyncio.FIRST_COMPLETED)
     announce.cancel()
@@ -89,12 +111,12 @@ def _reachable(host: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
-async def _announce_ready(host: str, port: int) -> None:
+async def _announce_ready(scheme: str, host: str, port: int) -> None:
     said: list[str] = []
     while True:
-        reasons = await asyncio.to_thread(_reasons, host, port)
+        reasons = await asyncio.to_thread(_reasons, scheme, host, port)
         if not reasons:
-            typer.echo(f"ready http://{host if ':' not in host else f'[{host}]'}:{port}")
+            typer.echo(f"ready {scheme}://{host if ':' not in host else f'[{host}]'}:{port}")
             return
         if reasons != said and not reasons[0].startswith("not listening"):
             err.print(f"[dim]not ready yet: {'; '.join(reasons)}[/]", soft_wrap=True)
@@ -102,8 +124,12 @@ async def _announce_ready(host: str, port: int) -> None:
         await asyncio.sleep(_READY_POLL_S)
 
 
-def _reasons(host: str, port: int) -> list[str]:
+def _reasons(scheme: str, host: str, port: int) -> list[str]:
     connection = http.client.HTTPConnection(host, port, timeout=10)
+    if scheme == "https":
+        # Our own server on our own machine, asked whether it is up: its certificate is for the public's name.
+        context = ssl._create_unverified_context()  # noqa: S323
+        connection = http.client.HTTPSConnection(host, port, timeout=10, context=context)
     with contextlib.closing(connection):
         try:
             connection.request("GET", "/healthz/ready")

@@ -8,6 +8,7 @@ import math
 import socket
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import grpc
 import uvicorn
@@ -17,10 +18,10 @@ from tritonclient.grpc import service_pb2_grpc
 from services.model_server.grpc_health import GrpcHealthService
 from services.model_server.grpc_service import GrpcInferenceService, Guard
 from services.model_server.metrics import MetricsApp
+from services.shared.asgi import AsgiApp, BodyLimits
 from services.shared.model_ref import ModelRef
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_app import build_oip_app
-from services.shared.oip.http_exchange import AsgiApp, OipLimits
 from services.shared.telemetry.base import ModelMetrics
 
 _KEEP_ALIVE_S = 75  # longer than the idle time of usual client pools, so that they close a connection, not we
@@ -36,8 +37,19 @@ class Addresses:
     metrics: int
 
 
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """A certificate chain and its private key, PEM."""
+
+    certificate: Path
+    key: Path
+
+
 class Listeners:
-    """`start` binds every port or none; `stop` refuses new work at once and finishes what was accepted, bounded."""
+    """`start` binds every port or none; `stop` refuses new work at once and finishes what was accepted, bounded.
+
+    gRPC and HTTP speak TLS where there are files for it; metrics never do.
+    """
 
     def __init__(
         self,
@@ -46,13 +58,15 @@ class Listeners:
         *,
         max_message_bytes: int,
         guard: Guard | None = None,
+        tls: TlsFiles | None = None,
     ) -> None:
+        self._tls = tls
         self._health = GrpcHealthService(handler.ready)
         self._grpc = grpc.aio.server(options=_grpc_options(max_message_bytes))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(GrpcInferenceService(handler, guard), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        limits = OipLimits(max_body_bytes=max_message_bytes)
-        self._http = HttpListener(build_oip_app(handler, limits=limits, guard=guard))
+        limits = BodyLimits(max_bytes=max_message_bytes)
+        self._http = HttpListener(build_oip_app(handler, limits=limits, guard=guard), tls=tls)
         self._metrics = HttpListener(MetricsApp(metrics))
 
     async def start(self, wanted: Addresses) -> Addresses:
@@ -77,7 +91,11 @@ class Listeners:
     def _bind_grpc(self, host: str, port: int) -> int:
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            taken: int = self._grpc.add_insecure_port(address)
+            if self._tls is None:
+                taken: int = self._grpc.add_insecure_port(address)
+            else:
+                pair = (self._tls.key.read_bytes(), self._tls.certificate.read_bytes())
+                taken = self._grpc.add_secure_port(address, grpc.ssl_server_credentials([pair]))
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address} for gRPC: {error}") from error
         return taken
@@ -86,8 +104,9 @@ class Listeners:
 class HttpListener:
     """uvicorn in a running loop; whoever owns the process handles its signals."""
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp, *, tls: TlsFiles | None = None) -> None:
         self._app = app
+        self._tls = tls
         self._server: _QuietServer | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -100,6 +119,8 @@ class HttpListener:
             access_log=False,
             server_header=False,
             timeout_keep_alive=_KEEP_ALIVE_S,
+            ssl_certfile=self._tls.certificate if self._tls else None,
+            ssl_keyfile=self._tls.key if self._tls else None,
         )
         self._server = _QuietServer(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from services.model_server.admin_guard import AdminGuard
 from services.model_server.grpc_service import Guard
-from services.model_server.listeners import Listeners
+from services.model_server.listeners import Listeners, TlsFiles
 from services.model_server.settings import ModelServerSettings
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.version import VERSION
@@ -38,5 +38,8 @@ def assemble(serving: Serving, settings: ModelServerSettings) -> ModelServerPart
 
     handler = ProtocolHandler(serving.client, resolve=serving.resolve, server_version=VERSION, is_ready=is_ready)
     guard: Guard | None = AdminGuard(settings.admin_key) if settings.admin_key else None
-    listeners = Listeners(handler, serving.metrics, max_message_bytes=settings.max_message_bytes, guard=guard)
+    tls = None
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        tls = TlsFiles(settings.tls_certificate, settings.tls_key)
+    listeners = Listeners(handler, serving.metrics, max_message_bytes=settings.max_message_bytes, guard=guard, tls=tls)
     return ModelServerParts(serving, handler, listeners)

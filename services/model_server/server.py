@@ -65,8 +65,3 @@ async def _run(settings: ModelServerSettings) -> int:
 def _tell(taken: Addresses, settings: ModelServerSettings) -> None:
     ports = {"host": taken.host, "grpc_port": taken.grpc, "http_port": taken.http, "metrics_port": taken.metrics}
     logger.info("the model server is listening", extra=ports)
-    if not settings.is_loopback and not settings.admin_key:
-        logger.warning(
-            "whoever reaches these ports may load and unload models: set GRAYSCALE_ADMIN_KEY, or let a network policy "
-            "keep the ports to the API"
-        )

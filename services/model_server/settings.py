@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.shared.settings import SettingsError, Variables
+from services.shared.settings import SettingsError, Variables, is_loopback, tls_files
 
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -19,7 +18,7 @@ class ModelServerSettings:
 
     `drain_delay_s`: how long calls are still accepted after SIGTERM, because endpoints lag behind readiness.
     `finish_s`: how long accepted calls may take after that. With `admin_key`, repository calls need it as a bearer
-    token.
+    token; it is required where other machines reach the ports. With a certificate, gRPC and HTTP speak TLS.
     """
 
     models_dir: Path
@@ -33,17 +32,14 @@ class ModelServerSettings:
     finish_s: float = 30.0
     max_message_bytes: int = 64 * 1024 * 1024
     admin_key: str = ""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
     log_level: str = "info"
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the ports."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
 
 def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
@@ -55,17 +51,26 @@ def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
     log_level = variables.text("GRAYSCALE_LOG_LEVEL", "info").lower()
     if log_level not in _LOG_LEVELS:
         raise SettingsError(f"GRAYSCALE_LOG_LEVEL is {log_level!r}: use one of {', '.join(_LOG_LEVELS)}")
+    host, admin_key = variables.text("GRAYSCALE_HOST", "127.0.0.1"), variables.text("GRAYSCALE_MODEL_SERVER_KEY", "")
+    if not admin_key and not is_loopback(host):
+        raise SettingsError(
+            f"GRAYSCALE_HOST is {host!r}, which other machines reach: set GRAYSCALE_MODEL_SERVER_KEY, the key for "
+            "loading and unloading models, here and for the API"
+        )
+    certificate, key = tls_files(variables, "GRAYSCALE_MODEL_SERVER_TLS_CERT", "GRAYSCALE_MODEL_SERVER_TLS_KEY")
     return ModelServerSettings(
         models_dir=models_dir,
         data_dir=variables.path("GRAYSCALE_DATA_DIR", Path(".grayscale")),
         cores=variables.integer("GRAYSCALE_CORES", len(os.sched_getaffinity(0)), minimum=1),
-        host=variables.text("GRAYSCALE_HOST", "127.0.0.1"),
+        host=host,
         grpc_port=variables.integer("GRAYSCALE_GRPC_PORT", 8001, maximum=65535),
         http_port=variables.integer("GRAYSCALE_HTTP_PORT", 8000, maximum=65535),
         metrics_port=variables.integer("GRAYSCALE_METRICS_PORT", 8002, maximum=65535),
         drain_delay_s=variables.seconds("GRAYSCALE_DRAIN_DELAY_S", 0.0),
         finish_s=variables.seconds("GRAYSCALE_FINISH_S", 30.0),
         max_message_bytes=variables.integer("GRAYSCALE_MAX_MESSAGE_BYTES", 64 * 1024 * 1024, minimum=1024),
-        admin_key=variables.text("GRAYSCALE_ADMIN_KEY", ""),
+        admin_key=admin_key,
+        tls_certificate=certificate,
+        tls_key=key,
         log_level=log_level,
     )

@@ -92,6 +92,10 @@ class Predictor:
         """Waits for pictures that are being decoded."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
+    def check_known(self, model: str, version: int | None) -> None:
+        """Raises NotFound for a name that nobody knows, so that its images need not be read."""
+        self._resolve(model, version)
+
     async def predict(
         self,
         model: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,16 @@ class Variables:
 
     def path(self, name: str, default: Path) -> Path:
         return Path(self.values.get(name) or default).expanduser().resolve()
+
+    def file(self, name: str) -> Path | None:
+        """A file that exists; None when the variable is not set."""
+        value = self.values.get(name)
+        if not value:
+            return None
+        path = Path(value).expanduser()
+        if not path.is_file():
+            raise SettingsError(f"{name} is {value!r}: no such file")
+        return path
 
     def integer(self, name: str, default: int, *, minimum: int = 0, maximum: int = 2**31 - 1) -> int:
         value = self.values.get(name)
@@ -55,3 +66,21 @@ class Variables:
         if value.lower() not in words:
             raise SettingsError(f"{name} is {value!r}: use one of {', '.join(words)}")
         return words[value.lower()]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on a host."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def tls_files(variables: Variables, certificate: str, key: str) -> tuple[Path | None, Path | None]:
+    """A certificate chain and its private key, both PEM files, or neither; raises SettingsError."""
+    files = variables.file(certificate), variables.file(key)
+    if (files[0] is None) != (files[1] is None):
+        raise SettingsError(f"{certificate} and {key} belong together: set both or none")
+    return files

@@ -23,6 +23,7 @@ from services.shared.inference.local import LocalInference
 from services.shared.inference.readiness import Readiness
 from services.shared.inference.remote_control import RemoteControl
 from services.shared.inference.triton import TritonInference
+from services.shared.inference.triton.channel import Tls
 from services.shared.model_ref import ModelRef
 from services.shared.repository.disk import DiskRepository
 from services.shared.telemetry.base import ModelMetrics
@@ -101,13 +102,23 @@ class LocalServing(Serving):
         return self._engine.metrics()
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteSettings:
+    """A model server: its gRPC address, the key that it asks for, and (for TLS) a file of certificates to trust."""
+
+    url: str
+    key: str = ""
+    ca: Path | None = None
+
+
 class RemoteServing(Serving):
     """A model server elsewhere: ours, or any that speaks the protocol. The store keeps what names mean."""
 
-    def __init__(self, settings: ServingSettings, url: str) -> None:
+    def __init__(self, settings: ServingSettings, remote: RemoteSettings) -> None:
         store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self.follower = FleetFollower(store)
-        self.client = TritonInference(url)
+        tls = Tls(remote.ca.read_bytes()) if remote.ca else None
+        self.client = TritonInference(remote.url, api_key=remote.key or None, tls=tls)
         self._control = RemoteControl(self.client, store)
         self.control = self._control
         self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)

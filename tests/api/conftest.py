@@ -8,18 +8,26 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.api.parts import build_app
+from services.api.parts import Doors, build_app
 from services.api.settings import ApiSettings
 from services.api.uploads import UploadLimits
+from services.shared.asgi import BodyLimits
+from services.shared.audit import AuditLog
+from services.shared.feedback import FeedbackSigner
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
+from services.shared.keys.base import Scope
+from services.shared.keys.issue import NewKey, issue
+from services.shared.keys.memory import MemoryKeyStore
+from services.shared.outbound.fake import FakeOutboundClient
 from services.shared.predictor import Predictor
+from services.shared.quotas.memory import MemoryQuotaLimiter
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.prometheus import render_http
 from tests.support.fake_models import classifier
 from tests.support.fake_serving import FakeServing
 
-LIMITS = UploadLimits(max_body_bytes=100_000, max_images=4, body_timeout_s=5.0)
+LIMITS = UploadLimits(BodyLimits(max_bytes=100_000, timeout_s=5.0), max_images=4)
 
 
 @pytest.fixture
@@ -30,7 +38,27 @@ async def serving() -> FakeServing:
 
 
 @pytest.fixture
-async def http(serving: FakeServing) -> AsyncIterator[httpx.AsyncClient]:
+def outbound() -> FakeOutboundClient:
+    return FakeOutboundClient()
+
+
+@pytest.fixture
+def keys() -> MemoryKeyStore:
+    return MemoryKeyStore()
+
+
+@pytest.fixture
+async def admin(keys: MemoryKeyStore) -> dict[str, str]:
+    """The headers of an administrator."""
+    issued = issue(NewKey("admin", frozenset({Scope.ADMIN})), now=0.0)
+    await keys.add(issued.key)
+    return {"authorization": f"Bearer {issued.secret}"}
+
+
+@pytest.fixture
+async def http(
+    serving: FakeServing, outbound: FakeOutboundClient, keys: MemoryKeyStore, tmp_path: Path
+) -> AsyncIterator[httpx.AsyncClient]:
     predictor = Predictor(
         serving.client,
         serving.follower.resolve,
@@ -39,7 +67,8 @@ async def http(serving: FakeServing) -> AsyncIterator[httpx.AsyncClient]:
     )
     requests = HttpRequests()
     settings = ApiSettings(models_dir=Path("models"), upload=LIMITS)
-    app = build_app(serving, predictor, settings, lambda: render_http(requests), requests, lambda: False)
+    doors = Doors(keys, MemoryQuotaLimiter(), AuditLog(tmp_path), outbound, FeedbackSigner(bytes(32)))
+    app = build_app(serving, predictor, doors, settings, lambda: render_http(requests), requests, lambda: False)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+import time
 
 import httpx
 import pytest
 from PIL import Image
 
 from services.shared.errors import InferenceFailed, Overloaded
+from services.shared.feedback import FeedbackSigner
 from services.shared.model_ref import ModelRef
+from services.shared.outbound.base import FetchedBody
+from services.shared.outbound.fake import FakeOutboundClient
 from services.shared.priority import Priority
 from tests.support.fake_serving import FakeServing
 
@@ -31,7 +36,7 @@ async def test_the_answer_has_the_fields_of_the_contract(http: httpx.AsyncClient
     response = await http.post(URL, files={"image": PNG}, headers={"x-request-id": "mine-1"})
     assert response.status_code == 200
     document = response.json()
-    assert set(document) == {"request_id", "model", "served_by", "results", "timings_ms"}
+    assert set(document) == {"request_id", "feedback_id", "model", "served_by", "results", "timings_ms"}
     assert document["request_id"] == response.headers["x-request-id"] == "mine-1"
     assert document["served_by"] == {"model": "pets", "version": 1, "arm": "stable"}
     assert response.headers["x-served-by"] == "pets/1"
@@ -138,6 +143,69 @@ async def test_one_bad_image_of_many_is_named(http: httpx.AsyncClient) -> None:
 async def test_more_images_than_the_limit_are_refused(http: httpx.AsyncClient) -> None:
     response = await http.post(URL, files=[("image", PNG)] * 5)
     assert response.status_code == 413
+
+
+async def test_json_images_are_answered_in_their_order(http: httpx.AsyncClient, outbound: FakeOutboundClient) -> None:
+    green, blue = picture((10, 250, 10)), picture((10, 10, 250), "JPEG")
+    outbound.pages["https://pictures.example/blue.jpg"] = FetchedBody(blue, "image/jpeg", "")
+    images = [{"b64": base64.b64encode(green).decode()}, {"url": "https://pictures.example/blue.jpg"}]
+    response = await http.post(URL, json={"images": images})
+    assert response.status_code == 200, response.text
+    assert [r["predictions"][0]["label"] for r in response.json()["results"]] == ["dog", "fox"]
+    assert [r["image"]["format"] for r in response.json()["results"]] == ["png", "jpeg"]
+
+
+@pytest.mark.parametrize(
+    ("document", "field"),
+    [
+        ([], "images"),
+        ({}, "images"),
+        ({"images": []}, "images"),
+        ({"images": {}}, "images"),
+        ({"images": [3]}, "images[0]"),
+        ({"images": [{}]}, "images[0]"),
+        ({"images": [{"b64": "AAAA", "url": "https://x"}]}, "images[0]"),
+        ({"images": [{"b64": "not base64!"}]}, "images[0].b64"),
+        ({"images": [{"b64": ""}]}, "images[0].b64"),
+        ({"images": [{"b64": 3}]}, "images[0]"),
+    ],
+)
+async def test_a_json_body_that_cannot_be_is_refused(http: httpx.AsyncClient, document: object, field: str) -> None:
+    response = await http.post(URL, json=document)
+    assert response.status_code == 400
+    assert response.json()["errors"][0]["field"] == field
+
+
+async def test_a_url_that_cannot_be_fetched_is_the_callers_to_change(http: httpx.AsyncClient) -> None:
+    response = await http.post(URL, json={"images": [{"url": "https://nobody.example/x"}]})
+    assert response.status_code == 400
+
+
+async def test_a_browser_is_asked_to_keep_its_routing_key_and_others_are_not(http: httpx.AsyncClient) -> None:
+    browser = await http.post(URL, content=PNG, headers={"content-type": "image/png", "sec-fetch-site": "same-origin"})
+    cookie = browser.headers["set-cookie"]
+    assert cookie.startswith("grayscale_key=")
+    assert "HttpOnly" in cookie
+    http.cookies.clear()
+    assert "set-cookie" not in (await http.post(URL, content=PNG, headers={"content-type": "image/png"})).headers
+    kept = {"cookie": cookie.partition(";")[0], "content-type": "image/png", "sec-fetch-site": "same-origin"}
+    assert "set-cookie" not in (await http.post(URL, content=PNG, headers=kept)).headers
+    long = {"x-routing-key": "k" * 257, "content-type": "image/png"}
+    assert (await http.post(URL, content=PNG, headers=long)).status_code == 400
+
+
+async def test_only_the_stable_arm_can_be_forced_while_there_is_no_release(http: httpx.AsyncClient) -> None:
+    headers = {"content-type": "image/png", "x-release-arm": "stable"}
+    assert (await http.post(URL, content=PNG, headers=headers)).status_code == 200
+    refused = await http.post(URL, content=PNG, headers=headers | {"x-release-arm": "candidate"})
+    assert refused.status_code == 400
+    assert refused.json()["errors"][0]["field"] == "X-Release-Arm"
+
+
+async def test_a_feedback_id_says_what_the_answer_was(http: httpx.AsyncClient) -> None:
+    document = (await http.post(URL, files={"image": PNG})).json()
+    claim = FeedbackSigner(bytes(32)).verify(document["feedback_id"], now=time.time())
+    assert (claim.ref, claim.arm, claim.top_1) == (PETS, "stable", 0)
 
 
 async def test_an_unknown_model_is_404_and_an_impossible_name_400(http: httpx.AsyncClient) -> None:

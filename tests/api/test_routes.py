@@ -37,7 +37,10 @@ async def test_the_list_and_one_model(http: httpx.AsyncClient) -> None:
     assert (await http.get("/v1/models/nobody")).status_code == 404
 
 
-async def test_a_default_moves_by_promotion_only(http: httpx.AsyncClient, serving: FakeServing) -> None:
+async def test_a_default_moves_by_promotion_only(
+    http: httpx.AsyncClient, serving: FakeServing, admin: dict[str, str]
+) -> None:
+    http.headers.update(admin)
     refused = await http.put("/v1/models/pets/default", json={"version": 2})
     assert refused.status_code == 409
     loaded = await http.post("/v2/repository/models/pets/load", json={"parameters": {"version": 2}})
@@ -56,7 +59,8 @@ async def test_protocol_requests_are_answered_under_v2(http: httpx.AsyncClient) 
     assert (await http.get("/v2/health/ready")).content == b""
 
 
-async def test_what_is_not_there_is_a_problem(http: httpx.AsyncClient) -> None:
+async def test_what_is_not_there_is_a_problem(http: httpx.AsyncClient, admin: dict[str, str]) -> None:
+    http.headers.update(admin)
     missing = await http.get("/nowhere")
     assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
     wrong = await http.delete("/v1/models")

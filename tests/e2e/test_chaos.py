@@ -120,7 +120,7 @@ async def _load_and_unload(http: aiohttp.ClientSession, stack: Stack, stop: asyn
     while not stop.is_set():
         verb = verbs[turn % 2]
         url = f"{stack.url}/v2/repository/models/digits/{verb}"
-        async with http.post(url, json={"parameters": {"version": 2}}) as response:
+        async with http.post(url, json={"parameters": {"version": 2}}, headers=stack.admin) as response:
             if response.status == 200:
                 done.append(verb)
                 turn += 1

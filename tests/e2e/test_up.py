@@ -25,11 +25,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield running
 
 
-def grayscale(*arguments: str, url: str = "") -> subprocess.CompletedProcess[str]:
+def grayscale(*arguments: str, url: str = "", data_dir: Path | None = None) -> subprocess.CompletedProcess[str]:
+    variables = {"GRAYSCALE_URL": url, "COLUMNS": "200", "GRAYSCALE_DATA_DIR": str(data_dir or "")}
     return subprocess.run(
         [sys.executable, "-m", "services.cli", *arguments],
         cwd=ROOT,
-        env={**os.environ, "GRAYSCALE_URL": url, "COLUMNS": "200"},
+        env={**os.environ, **variables},
         capture_output=True,
         text=True,
         timeout=60,
@@ -74,9 +75,10 @@ def test_models_are_listed_shown_unloaded_and_loaded(stack: Stack) -> None:
     shown = json.loads(grayscale("models", "show", "digits", "--json", url=stack.url).stdout)
     assert shown["labels"] == [str(n) for n in range(10)]
     predict = f"{stack.url}/v1/models/digits/predict"
-    assert grayscale("models", "unload", "digits", url=stack.url).returncode == 0
+    assert grayscale("models", "unload", "digits", url=stack.url).returncode == 3  # without a key
+    assert grayscale("models", "unload", "digits", url=stack.url, data_dir=stack.data_dir).returncode == 0
     assert httpx.post(predict, files={"image": digit_png(3)}).status_code == 503
-    assert grayscale("models", "load", "digits", url=stack.url).returncode == 0
+    assert grayscale("models", "load", "digits", url=stack.url, data_dir=stack.data_dir).returncode == 0
     assert httpx.post(predict, files={"image": digit_png(3)}).status_code == 200
 
 

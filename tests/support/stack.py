@@ -47,6 +47,11 @@ class Stack:
                     found.append(pid)
         return sorted(found)
 
+    @property
+    def admin(self) -> dict[str, str]:
+        """The headers of an administrator."""
+        return {"authorization": f"Bearer {(self.data_dir / 'admin.key').read_text().strip()}"}
+
     def stop(self) -> int:
         """SIGTERM; the exit status."""
         self.process.send_signal(signal.SIGTERM)

@@ -1,0 +1,87 @@
+"""Who is calling: from a request's headers to a caller with scopes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from starlette.types import Scope as AsgiScope
+
+from services.api.required_scope import required_scope
+from services.shared.asgi import header
+from services.shared.errors import Forbidden, Unauthenticated
+from services.shared.keys.base import ALL_SCOPES, ApiKey, KeySet, KeyStore, Scope
+
+_OPEN = ALL_SCOPES - {Scope.ADMIN}  # what everyone may do before a first key was made
+_HOW = "send the header Authorization: Bearer KEY, or X-API-Key: KEY"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`key` is None for a caller without one; `scopes` is what the caller may do, implied scopes included."""
+
+    key: ApiKey | None
+    scopes: frozenset[Scope]
+
+
+ANYONE = Caller(None, frozenset())
+
+
+class Authenticator:
+    """Predictions and jobs need no key until the store has one that is not an administrator's, or `require_key` is
+    set; an administrator's calls always need one."""
+
+    def __init__(self, store: KeyStore, *, require_key: bool = False) -> None:
+        self._store = store
+        self._require_key = require_key
+
+    async def authorize(self, scope: AsgiScope, needed: tuple[Scope, ...]) -> Caller:
+        """The caller of an HTTP request that needs these scopes. Without any it is anyone's, and no key is looked at.
+
+        Raises Unauthenticated (no key where one is needed, an unknown or a revoked one), Forbidden (the key lacks a
+        scope), Unavailable (the store cannot be used).
+        """
+        if not needed:
+            return ANYONE
+        caller = caller_of(await self._store.keys(), presented_key(scope), require_key=self._require_key)
+        check_scopes(caller, needed)
+        return caller
+
+
+def needed_scopes(scope: AsgiScope) -> tuple[Scope, ...]:
+    """What a request needs; naming the arm that shall answer is a tester's."""
+    path: str = scope["path"]
+    needed = required_scope(scope["method"], path.removeprefix(scope.get("root_path", "")))
+    if needed is None:
+        return ()
+    forced = needed in (Scope.PREDICT, Scope.JOBS) and header(scope, b"x-release-arm") is not None
+    return (needed, Scope.TESTER) if forced else (needed,)
+
+
+def presented_key(scope: AsgiScope) -> str | None:
+    """The key that a request brings: a bearer token first, then X-API-Key; other kinds of credentials are not ours."""
+    scheme, _, token = (header(scope, b"authorization") or b"").partition(b" ")
+    sent = token.strip() if scheme.lower() == b"bearer" else (header(scope, b"x-api-key") or b"").strip()
+    return sent.decode("latin-1") or None
+
+
+def caller_of(keys: KeySet, secret: str | None, *, require_key: bool) -> Caller:
+    """Whose secret it is; a key that is wrong is refused even where none is needed. Raises Unauthenticated."""
+    if secret is None:
+        return Caller(None, frozenset() if keys.closed or require_key else _OPEN)
+    key = keys.find(secret)
+    if key is None:
+        raise Unauthenticated("this key is not known here")
+    if key.revoked_at is not None:
+        raise Unauthenticated(f"the key {key.key_id} was revoked")
+    return Caller(key, key.granted)
+
+
+def check_scopes(caller: Caller, needed: tuple[Scope, ...]) -> None:
+    """Raises Unauthenticated or Forbidden naming the first scope that is missing."""
+    missing = next((scope for scope in needed if scope not in caller.scopes), None)
+    if missing is None:
+        return
+    if caller.key is None:
+        raise Unauthenticated(f"this call needs a key with the scope {missing}: {_HOW}")
+    has = ", ".join(sorted(caller.key.scopes))
+    raise Forbidden(f"this call needs the scope {missing}; the key {caller.key.key_id} has {has}")

@@ -1,0 +1,66 @@
+"""The 200 answer of a predict request, as the public contract names its fields."""
+
+from __future__ import annotations
+
+import orjson
+from starlette.types import Scope, Send
+
+from services.shared.clock import Clock
+from services.shared.feedback import FeedbackClaim, FeedbackSigner
+from services.shared.predictor import Answer, ImageAnswer
+
+
+def _top_1(results: tuple[ImageAnswer, ...]) -> int:
+    return results[0].predictions[0].index if results and results[0].predictions else -1
+
+
+class AnswerWriter:
+    """Writes answers, each with a `feedback_id` that says what it was."""
+
+    def __init__(self, signer: FeedbackSigner, clock: Clock) -> None:
+        self._signer = signer
+        self._clock = clock
+
+    def body(self, answer: Answer, request_id: str, model: str) -> bytes:
+        timings = answer.timings_ms
+        claim = FeedbackClaim(answer.served_by, answer.arm, _top_1(answer.results), int(self._clock.now()))
+        return orjson.dumps(
+            {
+                "request_id": request_id,
+                "feedback_id": self._signer.sign(claim),
+                "model": model,
+                "served_by": {"model": answer.served_by.name, "version": answer.served_by.version, "arm": answer.arm},
+                "results": [
+                    {
+                        "predictions": [
+                            {"label": p.label, "index": p.index, "score": p.score} for p in result.predictions
+                        ],
+                        "image": {"width": result.width, "height": result.height, "format": result.format},
+                    }
+                    for result in answer.results
+                ],
+                "timings_ms": {
+                    "decode": timings.decode,
+                    "queue": timings.queue,
+                    "infer": timings.infer,
+                    "total": timings.total,
+                },
+            }
+        )
+
+    async def send(self, answer: Answer, model: str, cookie: bytes | None, scope: Scope, send: Send) -> None:
+        state, timings = scope["state"], answer.timings_ms
+        body = self.body(answer, state["request_id"], model)
+        state.setdefault("log", {}).update(model=str(answer.served_by), arm=answer.arm, infer_ms=timings.infer)
+        timing = f"decode;dur={timings.decode}, queue;dur={timings.queue}, infer;dur={timings.infer}"
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"x-served-by", str(answer.served_by).encode()),
+            (b"x-release-arm", answer.arm.encode()),
+            (b"server-timing", timing.encode()),
+        ]
+        if cookie is not None:
+            headers.append((b"set-cookie", cookie))
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})

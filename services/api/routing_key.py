@@ -1,0 +1,57 @@
+"""The key that decides which arm of a release answers: the client's own, a browser's cookie, or chance."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+
+from starlette.types import Scope
+
+from services.shared.asgi import header
+from services.shared.errors import InvalidInput
+
+COOKIE = "grayscale_key"
+_MAX_AGE_S = 365 * 24 * 3600
+_MAX_KEY_BYTES = 256
+_OURS = re.compile(r"[0-9a-f]{32}")
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingKey:
+    """`set_cookie` is the header value that makes the key stick, where it is new to a browser."""
+
+    key: bytes
+    set_cookie: bytes | None = None
+
+
+def routing_key(scope: Scope) -> RoutingKey:
+    """`X-Routing-Key` (at most 256 bytes), else our cookie, else a new random key that only browsers are asked to keep.
+
+    Browsers are told by `Sec-Fetch-Site`, which they alone send (W3C Fetch Metadata). Raises InvalidInput.
+    """
+    given = header(scope, b"x-routing-key")
+    if given:
+        if len(given) > _MAX_KEY_BYTES:
+            raise InvalidInput(f"X-Routing-Key is longer than {_MAX_KEY_BYTES} bytes", field="X-Routing-Key")
+        return RoutingKey(given)
+    kept = _cookie(header(scope, b"cookie"))
+    if kept is not None:
+        return RoutingKey(kept.encode())
+    fresh = os.urandom(16).hex()
+    if header(scope, b"sec-fetch-site") is None:
+        return RoutingKey(fresh.encode())
+    secure = "; Secure" if scope.get("scheme") == "https" else ""
+    cookie = f"{COOKIE}={fresh}; Path=/; Max-Age={_MAX_AGE_S}; HttpOnly; SameSite=Lax{secure}"
+    return RoutingKey(fresh.encode(), cookie.encode())
+
+
+def _cookie(value: bytes | None) -> str | None:
+    if value is None or COOKIE.encode() not in value:
+        return None
+    try:
+        morsel = SimpleCookie(value.decode("latin-1")).get(COOKIE)
+    except CookieError:
+        return None
+    return morsel.value if morsel is not None and _OURS.fullmatch(morsel.value) else None

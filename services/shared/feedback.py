@@ -1,0 +1,102 @@
+"""`feedback_id`: what the server itself said about an answer, signed, so that it needs to remember nothing.
+
+A token is base64url(payload + MAC): the payload is a JSON array [format, release, step, arm, model, version, top-1,
+Unix seconds], the MAC the first 16 bytes of HMAC-SHA256 (RFC 2104; truncation as in its section 5).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from services.shared.errors import InvalidInput
+from services.shared.model_ref import ModelRef
+
+KEY_BYTES = 32
+EXPIRES_S = 30 * 24 * 3600.0  # truth often comes late: a month
+_FORMAT = 1
+_MAC_BYTES = 16
+_MAX_TOKEN = 512
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackClaim:
+    """What an answer was: `release` is empty and `step` 0 where no release was in progress; `top_1` is the index of the
+    best class of the first image, -1 for tasks without classes; `at` in whole Unix seconds."""
+
+    ref: ModelRef
+    arm: str
+    top_1: int
+    at: int
+    release: str = ""
+    step: int = 0
+
+
+class FeedbackSigner:
+    """Signs claims with a secret of KEY_BYTES that all processes share."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a feedback key has {KEY_BYTES} bytes")
+        self._key = key
+
+    def sign(self, claim: FeedbackClaim) -> str:
+        fields = [
+            _FORMAT,
+            claim.release,
+            claim.step,
+            claim.arm,
+            claim.ref.name,
+            claim.ref.version,
+            claim.top_1,
+            claim.at,
+        ]
+        payload = orjson.dumps(fields)
+        return base64.urlsafe_b64encode(payload + self._mac(payload)).rstrip(b"=").decode()
+
+    def verify(self, token: str, *, now: float) -> FeedbackClaim:
+        """The claim in a token that this server made at most EXPIRES_S ago; raises InvalidInput otherwise."""
+        unknown = InvalidInput("this feedback_id was not made by this server", field="feedback_id")
+        if len(token) > _MAX_TOKEN:
+            raise unknown
+        try:
+            data = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            raise unknown from None
+        payload, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
+        if not hmac.compare_digest(mac, self._mac(payload)):
+            raise unknown
+        _, release, step, arm, name, version, top_1, at = orjson.loads(payload)
+        if now - at > EXPIRES_S:
+            raise InvalidInput("this feedback_id has expired", field="feedback_id")
+        return FeedbackClaim(ModelRef(name, version), arm, top_1, at, release, step)
+
+    def _mac(self, payload: bytes) -> bytes:
+        return hmac.digest(self._key, payload, "sha256")[:_MAC_BYTES]
+
+
+def feedback_key(path: Path) -> bytes:
+    """The secret in a file, made (mode 600) when it is not there; of processes that start together one makes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            key = path.read_bytes()
+        except FileNotFoundError:
+            handle, fresh = tempfile.mkstemp(dir=path.parent)
+            with os.fdopen(handle, "wb") as file:
+                file.write(os.urandom(KEY_BYTES))
+            try:
+                os.link(fresh, path)  # fails when another process was first
+            except FileExistsError:
+                pass
+            finally:
+                Path(fresh).unlink()
+        else:
+            return key
