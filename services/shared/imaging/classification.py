@@ -30,7 +30,8 @@ def top_k(probabilities: Array, labels: Sequence[str], k: int) -> tuple[Predicti
         raise InferenceFailed(
             f"the model gave an output of shape {list(probabilities.shape)}: one score per class is due"
         )
-    scores = probabilities.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what is beyond 32 bits becomes infinite, and is refused below
+        scores = probabilities.astype(np.float32, copy=False)
     if not np.isfinite(scores).all():
         raise InferenceFailed("the model gave scores that are not finite numbers")
     k = min(k, scores.size)

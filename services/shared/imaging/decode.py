@@ -9,10 +9,10 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 
 from services.shared.errors import UnsupportedMediaType
 from services.shared.imaging.base import Pixels, SourceImage, as_pixels
+from services.shared.imaging.decode_plan import BAND_PIXELS
 from services.shared.imaging.picture_file import MAX_PIXELS, open_picture
 from services.shared.imaging.words import Color
 
-_BAND_PIXELS = 1 << 19  # converted at a time, so that palettes and alpha cost no second picture in memory
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8
 
 
@@ -91,7 +91,7 @@ def _flatten(image: Image.Image, color: Color) -> Pixels:
     width, height = image.size
     mode = "L" if color == "grey" else "RGB"
     deep = _Deep(image) if image.mode.startswith("I;16") else None
-    rows = max(1, _BAND_PIXELS // width)
+    rows = max(1, BAND_PIXELS // width)
     if rows >= height:
         return _band(image, mode, deep)
     pixels = np.empty((height, width, len(mode)), np.uint8)

@@ -81,9 +81,12 @@ def _sample(pixels: Pixels, window: Box, settings: ImageSettings, fill: tuple[in
 
 def _span(low: float, high: float, source: int, target: int) -> tuple[range, tuple[int, int]]:
     """Along one axis: the whole source pixels that the window touches, and where on the target they lie."""
-    first = min(max(math.floor(low), 0), source - 1)
-    last = max(min(math.ceil(high), source), first + 1)
     scale = target / (high - low)
+    # A source pixel that is larger than a target pixel counts when the window touches it, and sticks out of the target.
+    # A smaller one counts when its better half is inside: taking all would widen the window, always to the outside.
+    lowest, highest = (math.floor(low), math.ceil(high)) if scale > 1 else (round(low), round(high))
+    first = min(max(lowest, 0), source - 1)
+    last = max(min(highest, source), first + 1)
     start = min(round((first - low) * scale), target - 1)
     return range(first, last), (start, max(round((last - low) * scale), start + 1))
 

@@ -54,6 +54,6 @@ def foreign_kind_of(data: bytes) -> str | None:
     for signature, name in _NOT_READ.items():
         if data.startswith(signature):
             return name
-    if data[4:8] == b"ftyp":
+    if data[4:8] == b"ftyp" and len(data) >= 12:  # a brand is there
         return "HEIC" if any(brand in data[8:_BRANDS_SEEN] for brand in (b"heic", b"heix", b"mif1")) else "MP4"
     return None
