@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NoReturn
 
 from services.shared.errors import Overloaded
 from services.shared.priority import Priority
@@ -34,15 +35,22 @@ class Admission:
 
         Raises Overloaded at once when there is none. A body larger than the whole room gets in when it would be alone.
         """
-        share = SHARES[priority]
-        full = self.requests >= max(1, int(self._limits.max_requests * share))
-        heavy = self.bytes > 0 and self.bytes + body_bytes > self._limits.max_bytes * share
-        if full or heavy:
-            self.refused += 1
-            raise Overloaded("the server has all the work that it can hold: try again", retry_after_s=_RETRY_AFTER_S)
+        if self.requests >= max(1, int(self._limits.max_requests * SHARES[priority])):
+            self._refuse()
+        self.take(body_bytes, 0, priority)
         self.requests += 1
-        self.bytes += body_bytes
-        return Place(self, body_bytes)
+        return Place(self, priority, body_bytes)
+
+    def take(self, more_bytes: int, held_bytes: int, priority: Priority) -> None:
+        """Room for more bytes of a request that holds some already; raises Overloaded."""
+        others = self.bytes - held_bytes
+        if others > 0 and self.bytes + more_bytes > self._limits.max_bytes * SHARES[priority]:
+            self._refuse()
+        self.bytes += more_bytes
+
+    def _refuse(self) -> NoReturn:
+        self.refused += 1
+        raise Overloaded("the server has all the work that it can hold: try again", retry_after_s=_RETRY_AFTER_S)
 
 
 @dataclass(slots=True)
@@ -50,8 +58,14 @@ class Place:
     """One request's place; leaving twice changes nothing."""
 
     _admission: Admission
+    _priority: Priority
     _bytes: int
     _held: bool = True
+
+    def grow(self, more_bytes: int) -> None:
+        """Room for a body that did not say how long it is, as it comes; raises Overloaded."""
+        self._admission.take(more_bytes, self._bytes, self._priority)
+        self._bytes += more_bytes
 
     def leave(self) -> None:
         if self._held:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.api.admission import Admission
+from services.api.admission import Admission, Place
 from services.api.refusal import refuse
 from services.shared.asgi import declared_length, header
 from services.shared.errors import InvalidInput, Overloaded, TooLarge
@@ -15,7 +15,7 @@ SMALL_BODY_BYTES = 1024 * 1024
 
 class AdmissionGate:
     """A place for each inference, held from before its body is read until its answer is sent. A body that does not say
-    how long it is counts as `max_body_bytes`."""
+    how long it is is counted as it comes."""
 
     def __init__(self, app: ASGIApp, admission: Admission, *, max_body_bytes: int) -> None:
         self._app = app
@@ -27,16 +27,27 @@ class AdmissionGate:
             await self._app(scope, receive, send)
             return
         declared = declared_length(scope)
-        size = self._max_body_bytes if declared is None else min(declared, self._max_body_bytes)
+        size = min(declared or 0, self._max_body_bytes)
         try:
             place = self._admission.enter(size, _priority(scope))
         except Overloaded as error:
             await refuse(scope, error, send)
             return
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive if declared is not None else _counted(receive, place), send)
+        except Overloaded as error:
+            await refuse(scope, error, send)
         finally:
             place.leave()
+
+
+def _counted(receive: Receive, place: Place) -> Receive:
+    async def counting() -> Message:
+        message = await receive()
+        place.grow(len(message.get("body", b"")))
+        return message
+
+    return counting
 
 
 def _priority(scope: Scope) -> Priority:

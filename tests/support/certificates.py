@@ -14,10 +14,12 @@ import pytest
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A self-signed certificate for some names: the server's side, and that of a client who trusts it."""
+    """A self-signed certificate for some names: the server's side, that of a client who trusts it, and the files."""
 
     server: ssl.SSLContext
     client: ssl.SSLContext
+    pem: Path
+    key: Path
 
 
 def certificate(directory: Path, *names: str) -> Certificate:
@@ -37,4 +39,4 @@ def certificate(directory: Path, *names: str) -> Certificate:
     )
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     server.load_cert_chain(pem, key)
-    return Certificate(server, ssl.create_default_context(cafile=str(pem)))
+    return Certificate(server, ssl.create_default_context(cafile=str(pem)), pem, key)

@@ -86,7 +86,8 @@ def running_stack(
     with log.open("w") as errors, (directory / "stack.out").open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=out, stderr=errors, text=True)
     ports = {"api": api, "http": http, "grpc": grpc, "metrics": metrics}
-    stack = Stack(process, f"http://127.0.0.1:{api}", data_dir, log, ports)
+    scheme = "https" if "--tls-cert" in arguments else "http"
+    stack = Stack(process, f"{scheme}://127.0.0.1:{api}", data_dir, log, ports)
     try:
         if wait_ready:
             _wait_ready(stack)

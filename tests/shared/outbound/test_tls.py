@@ -8,7 +8,7 @@ import pytest
 
 from services.shared.outbound.base import FetchFailed, UrlRefused
 from tests.shared.outbound.conftest import Connect
-from tests.support.outbound_certificates import Certificate, certificate
+from tests.support.certificates import Certificate, certificate
 from tests.support.outbound_servers import plain, redirect, serving, silent
 
 LONG_S = 10.0
