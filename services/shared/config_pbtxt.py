@@ -74,6 +74,8 @@ def parse_config(text: str, *, name: str) -> ModelConfig:
 def config_from_message(message: Any, *, name: str) -> ModelConfig:
     """The values of a ModelConfig protobuf; raises InvalidInput for one that cannot be served."""
     check_model_name(name)
+    for path in _unknown_words(message, ""):
+        raise InvalidInput(f"config.pbtxt of {name}: {path} is a number that stands for nothing: use a word")
     if message.name not in ("", name):
         raise InvalidInput(f"config.pbtxt of {name}: name is {message.name!r}, but the directory is {name!r}")
     if not 0 <= message.max_batch_size <= MAX_BATCH_SIZE:
@@ -200,6 +202,18 @@ def _unhonoured(message: Message, honoured: Mapping[str, Any], prefix: str) -> I
         elif honoured[descriptor.name] is not None:
             for each in value if isinstance(value, Sequence) else (value,):
                 yield from _unhonoured(each, honoured[descriptor.name], path + ".")
+
+
+def _unknown_words(message: Message, prefix: str) -> Iterator[str]:
+    """The enum fields that hold a number without a name, which protobuf takes and keeps."""
+    for descriptor, value in message.ListFields():
+        path = prefix + descriptor.name
+        values = value.values() if isinstance(value, Mapping) else value if descriptor.is_repeated else (value,)
+        for each in values:
+            if isinstance(each, Message):
+                yield from _unknown_words(each, path + ".")
+            elif descriptor.enum_type and each not in descriptor.enum_type.values_by_number:
+                yield path
 
 
 def config_to_json(config: ModelConfig) -> dict[str, Any]:

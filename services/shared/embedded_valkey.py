@@ -61,6 +61,7 @@ def valkey_command(data_dir: Path) -> tuple[str, ...] | None:
         "save": "",  # the append-only file has everything; snapshots beside it would be written for nothing
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
+        "loglevel": "warning",  # the services around it log in JSON; its own chatter would drown in between
     }
     return (str(binary), *(part for name, value in options.items() for part in (f"--{name}", value)))
 

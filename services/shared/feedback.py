@@ -59,7 +59,7 @@ class FeedbackSigner:
             claim.at,
         ]
         payload = orjson.dumps(fields)
-        return base64.urlsafe_b64encode(payload + self._mac(payload)).rstrip(b"=").decode()
+        return _text(payload + self._mac(payload))
 
     def verify(self, token: str, *, now: float) -> FeedbackClaim:
         """The claim in a token that this server made at most EXPIRES_S ago; raises InvalidInput otherwise."""
@@ -73,6 +73,8 @@ class FeedbackSigner:
         payload, mac = data[:-_MAC_BYTES], data[-_MAC_BYTES:]
         if not hmac.compare_digest(mac, self._mac(payload)):
             raise unknown
+        if _text(data) != token:  # base64 has other spellings of the same bytes; a claim has one token, counted once
+            raise unknown
         _, release, step, arm, name, version, top_1, at = orjson.loads(payload)
         if now - at > EXPIRES_S:
             raise InvalidInput("this feedback_id has expired", field="feedback_id")
@@ -80,6 +82,10 @@ class FeedbackSigner:
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, "sha256")[:_MAC_BYTES]
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
 def feedback_key(path: Path) -> bytes:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class SettingsError(Exception):
@@ -20,6 +23,13 @@ class Variables:
 
     def text(self, name: str, default: str) -> str:
         return self.values.get(name) or default
+
+    def word(self, name: str, default: str, words: Sequence[str]) -> str:
+        """One of these words, in any case."""
+        value = (self.values.get(name) or default).lower()
+        if value not in words:
+            raise SettingsError(f"{name} is {value!r}: use one of {', '.join(words)}")
+        return value
 
     def path(self, name: str, default: Path) -> Path:
         return Path(self.values.get(name) or default).expanduser().resolve()

@@ -107,17 +107,24 @@ def encode_raw(array: Array) -> bytes:
 def decode_raw(data: bytes | memoryview, datatype: str, shape: Sequence[int], *, field: str | None = None) -> Array:
     """The array in a raw encoding: a read-only view of `data`, except for BYTES.
 
-    Raises InvalidInput when the data's length is not what datatype and shape say.
+    Raises InvalidInput when the data's length is not what datatype and shape say, or no array has that shape.
     """
     dtype, count = numpy_dtype(datatype, field=field), element_count(shape, field=field)
     if datatype == BYTES:
-        return _decode_bytes(bytes(data), count, field).reshape(shape)
+        return _shaped(_decode_bytes(bytes(data), count, field), shape, field)
     if len(data) != count * dtype.itemsize:
         raise InvalidInput(
             f"{len(data)} bytes of data, but {datatype} of shape {list(shape)} needs {count * dtype.itemsize}",
             field=field,
         )
-    return np.frombuffer(data, dtype=dtype).reshape(shape)
+    return _shaped(np.frombuffer(data, dtype=dtype), shape, field)
+
+
+def _shaped(array: Array, shape: Sequence[int], field: str | None) -> Array:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # right in number, but more dimensions, or larger ones beside a 0, than NumPy has
+        raise InvalidInput(f"no array has this shape of {len(shape)} dimensions: {error}", field=field) from error
 
 
 def _decode_bytes(data: bytes, count: int, field: str | None) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
@@ -32,7 +33,14 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(orjson.dumps(line, default=str).decode())  # last, so that no secret passes by another way
+        return redact(_json(line))  # last, so that no secret passes by another way
+
+
+def _json(line: dict[str, Any]) -> str:
+    try:
+        return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a number beyond 64 bits, half of a surrogate pair (of a file name): a line is never lost
+        return json.dumps(line, default=str, skipkeys=True)
 
 
 def log_as_json(service: str, level: str = "info") -> None:
@@ -40,3 +48,4 @@ def log_as_json(service: str, level: str = "info") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # starts and stops are told by those who cause them
