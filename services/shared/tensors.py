@@ -38,6 +38,21 @@ NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
     "BF16": np.dtype(ml_dtypes.bfloat16),
     BYTES: np.dtype(object),
 }
+# Which repeated field of the gRPC schema's InferTensorContents holds a datatype; FP16 and BF16 have none.
+CONTENTS_FIELDS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}
 _DATATYPES = {dtype: name for name, dtype in NUMPY_DTYPES.items()}
 
 

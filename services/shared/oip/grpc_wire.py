@@ -23,23 +23,15 @@ from services.shared.oip.base import (
     refuse_shared_memory,
     wire_shape,
 )
-from services.shared.tensors import BYTES, Array, TensorSpec, decode_raw, element_count, encode_raw, numpy_dtype
-
-# Which repeated field of InferTensorContents holds a datatype; FP16 and BF16 have none.
-_CONTENTS = {
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    BYTES: "bytes_contents",
-}
+from services.shared.tensors import (
+    CONTENTS_FIELDS,
+    Array,
+    TensorSpec,
+    decode_raw,
+    element_count,
+    encode_raw,
+    numpy_dtype,
+)
 
 
 def version_of(text: str) -> int | None:
@@ -159,7 +151,7 @@ def _input(tensor: Any, raw: bytes | None) -> Array:
 
 def _typed(tensor: Any, shape: tuple[int, ...], field: str) -> Array:
     dtype = numpy_dtype(tensor.datatype, field=field)
-    name = _CONTENTS.get(tensor.datatype)
+    name = CONTENTS_FIELDS.get(tensor.datatype)
     if name is None:
         raise InvalidInput(f"{field}: {tensor.datatype} has no typed contents: use raw_input_contents", field=field)
     filled = [descriptor.name for descriptor, _ in tensor.contents.ListFields()]

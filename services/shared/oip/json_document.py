@@ -27,7 +27,10 @@ def read(text: bytes | memoryview) -> dict[str, Any]:
 def write(document: Any, *, finite: bool = True) -> bytes:
     """A document whose leaves may be flat NumPy arrays; `finite: False` when one of them holds NaN or Infinity."""
     if finite:
-        return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        try:
+            return orjson.dumps(document, option=orjson.OPT_SERIALIZE_NUMPY)
+        except orjson.JSONEncodeError:  # a name or an id with half of a surrogate pair, which is given back as it came
+            pass
     # orjson would write NaN as null
     return json.dumps(document, default=lambda array: array.tolist(), separators=(",", ":")).encode()
 

@@ -15,7 +15,7 @@ from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef, parse_version
 from services.shared.priority import Priority
 from services.shared.tensors import (
-    BYTES,
+    CONTENTS_FIELDS,
     Array,
     Tensors,
     TensorSpec,
@@ -29,20 +29,6 @@ from services.shared.tensors import (
 MAX_CLASSES = 1_000_000
 # Field 7 of ModelInferRequest, raw_input_contents, length-delimited: (7 << 3) | 2.
 _RAW_INPUT_TAG = b"\x3a"
-_TYPED_CONTENTS = {  # which list of InferTensorContents holds a datatype
-    "BOOL": "bool_contents",
-    "INT8": "int_contents",
-    "INT16": "int_contents",
-    "INT32": "int_contents",
-    "INT64": "int64_contents",
-    "UINT8": "uint_contents",
-    "UINT16": "uint_contents",
-    "UINT32": "uint_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    BYTES: "bytes_contents",
-}
 
 
 def infer_request(
@@ -192,7 +178,7 @@ def _varint(number: int) -> bytes:
 def _typed_contents(output: Any) -> Array:
     """An output as servers send it that do not use raw contents."""
     dtype = numpy_dtype(output.datatype)
-    if output.datatype not in _TYPED_CONTENTS:
+    if output.datatype not in CONTENTS_FIELDS:
         raise InvalidInput(f"{output.datatype} can only be sent raw")
-    values = getattr(output.contents, _TYPED_CONTENTS[output.datatype])
+    values = getattr(output.contents, CONTENTS_FIELDS[output.datatype])
     return np.array(list(values), dtype=dtype).reshape(tuple(output.shape))

@@ -1,0 +1,125 @@
+"""What the steps of an export hand to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from exporters.recipe import Recipe, VariantName
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Tell = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
+
+
+class ExportFailed(Exception):
+    """Nothing was published; the message is one sentence that says what to change."""
+
+
+class LabelledImages(Protocol):
+    """Labelled pictures as the server would see them: every picture went through the serving Preprocessor."""
+
+    labels: Array  # [n] class indices; -1 where the picture has no class
+
+    def __len__(self) -> int: ...
+
+    def batches(self, size: int) -> Iterator[tuple[Array, Array]]:
+        """Tensors [b, height, width, channels] uint8 with their labels [b], in a fixed order."""
+        ...
+
+
+class Reference(Protocol):
+    """The original: what every variant is compared with."""
+
+    def run(self, images: Array) -> Mapping[str, Array]:
+        """[b, height, width, channels] uint8 to the outputs that the served model gives, by name."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltVariant:
+    """A variant's file in a staging directory; `notes` say what was tried and chosen (calibration, layers kept in
+    float …). `precision` is what the served config says. `backend` is `onnxruntime` or `tensorrt`."""
+
+    name: VariantName
+    path: Path
+    precision: str
+    backend: str = "onnxruntime"
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class VariantInputs:
+    """What a variant is built from: the fp32 ONNX file, pictures to calibrate and to judge with, where to stage."""
+
+    recipe: Recipe
+    fp32: Path
+    calibration: LabelledImages | None
+    evaluation: LabelledImages | None
+    reference: Reference
+    staging: Path
+
+
+class VariantBuilder(Protocol):
+    """Builds one kind of variant; raises ExportFailed with the reason where that cannot be done (here)."""
+
+    name: VariantName
+
+    def build(self, inputs: VariantInputs, tell: Tell) -> BuiltVariant: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """A variant's outputs against the reference's on the same inputs: of the first output, over all elements.
+    `top1_agreement` is None for tasks without classes."""
+
+    images: int
+    max_abs: float
+    max_relative: float
+    cosine: float
+    top1_agreement: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Accuracy:
+    """On labelled pictures; per class in the order of the labels; `confusion[true][predicted]`; `calibration_error` is
+    the expected calibration error over 15 bins (Guo et al. 2017)."""
+
+    images: int
+    accuracy: float
+    precision: tuple[float, ...]
+    recall: tuple[float, ...]
+    f1: tuple[float, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    calibration_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One batch size and thread count: milliseconds per run, images per second, resident bytes of the process."""
+
+    batch: int
+    threads: int
+    runs: int
+    mean_ms: float
+    std_ms: float
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
+    images_per_s: float
+    resident_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariantResult:
+    """Everything that is known of a variant; `failures` empty means that it may be published."""
+
+    variant: BuiltVariant
+    parity: Parity
+    accuracy: Accuracy | None
+    reference_accuracy: Accuracy | None
+    failures: Sequence[str] = ()
+    timings: Sequence[Timing] = ()
