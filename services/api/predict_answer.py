@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+import os
+from base64 import b64encode
+from typing import Any
+
 import orjson
 from starlette.types import Scope, Send
 
 from services.shared.clock import Clock
 from services.shared.feedback import FeedbackClaim, FeedbackSigner
+from services.shared.imaging.classification import Prediction
 from services.shared.predictor import Answer, ImageAnswer
 
 
 def _top_1(results: tuple[ImageAnswer, ...]) -> int:
     return results[0].predictions[0].index if results and results[0].predictions else -1
+
+
+def _predictions(result: ImageAnswer) -> Any:
+    if result.segmentation is not None:
+        mask = result.segmentation
+        return {
+            "classes": [{"label": c.label, "index": c.index, "share": c.share} for c in mask.classes],
+            "mask_png_b64": b64encode(mask.mask_png).decode(),
+            "mask_width": mask.mask_width,
+            "mask_height": mask.mask_height,
+        }
+    if result.embedding is not None:
+        return {"embedding": result.embedding.values}
+    return [
+        {"label": p.label, "index": p.index, "score": p.score}
+        if isinstance(p, Prediction)
+        else {"label": p.label, "index": p.index, "score": p.score, "box": p.box}
+        for p in result.predictions
+    ]
 
 
 class AnswerWriter:
@@ -23,7 +47,8 @@ class AnswerWriter:
 
     def body(self, answer: Answer, request_id: str, model: str) -> bytes:
         timings = answer.timings_ms
-        claim = FeedbackClaim(answer.served_by, answer.arm, _top_1(answer.results), int(self._clock.now()))
+        at, nonce = int(self._clock.now()), os.urandom(8).hex()
+        claim = FeedbackClaim(answer.served_by, answer.arm, _top_1(answer.results), at, nonce=nonce)
         return orjson.dumps(
             {
                 "request_id": request_id,
@@ -32,9 +57,7 @@ class AnswerWriter:
                 "served_by": {"model": answer.served_by.name, "version": answer.served_by.version, "arm": answer.arm},
                 "results": [
                     {
-                        "predictions": [
-                            {"label": p.label, "index": p.index, "score": p.score} for p in result.predictions
-                        ],
+                        "predictions": _predictions(result),
                         "image": {"width": result.width, "height": result.height, "format": result.format},
                     }
                     for result in answer.results

@@ -12,12 +12,16 @@ import numpy as np
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import DeadlineExceeded, InferenceFailed, InvalidInput
 from services.shared.imaging.base import DecodedImage, Preprocessor
-from services.shared.imaging.classification import Prediction, top_k
+from services.shared.imaging.classification import Prediction
+from services.shared.imaging.detection import Detection
+from services.shared.imaging.embedding import Embedding
+from services.shared.imaging.postprocess import Postprocessor, choose_postprocessor
+from services.shared.imaging.segmentation import Segmentation
 from services.shared.inference.base import InferenceClient
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
-from services.shared.tensors import Array
+from services.shared.tensors import Array, Tensors
 
 Resolve = Callable[[str, int | None], ModelRef]
 PreprocessorFactory = Callable[[ModelConfig], Preprocessor]
@@ -25,12 +29,17 @@ PreprocessorFactory = Callable[[ModelConfig], Preprocessor]
 
 @dataclass(frozen=True, slots=True)
 class ImageAnswer:
-    """The predictions for one picture, best first, and the picture's size after EXIF orientation."""
+    """What a model says of one picture, and the picture's size after EXIF orientation.
 
-    predictions: tuple[Prediction, ...]
+    `predictions` are best first; a task without a ranking has none, and gives its `segmentation` or `embedding`.
+    """
+
+    predictions: tuple[Prediction, ...] | tuple[Detection, ...]
     width: int
     height: int
     format: str
+    segmentation: Segmentation | None = None
+    embedding: Embedding | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +68,8 @@ class _View:
 
     config: ModelConfig
     preprocess: Preprocessor
+    postprocess: Postprocessor
+    outputs: tuple[str, ...] | None  # None: the model has no others
     labels: tuple[str, ...]
     generation: int
     expires_at: float
@@ -106,7 +117,7 @@ class Predictor:
         timeout_s: float | None = None,
         priority: Priority = Priority.NORMAL,
     ) -> Answer:
-        """Predictions for every image, `top` of them each.
+        """Predictions for every image, at most `top` of them each where they are ranked.
 
         Raises InvalidInput (`field` names the image), NotFound, Unavailable, DeadlineExceeded or InferenceFailed.
         """
@@ -118,11 +129,8 @@ class Predictor:
         left_s = None if timeout_s is None else timeout_s - (decoded_at - begin)
         if left_s is not None and left_s <= 0:
             raise DeadlineExceeded("the deadline passed while the image was decoded")
-        probabilities, queue_s, infer_s = await self._infer(ref, view.config, decoded, left_s, priority)
-        results = tuple(
-            ImageAnswer(top_k(row, view.labels, top), image.width, image.height, image.format)
-            for row, image in zip(probabilities, decoded, strict=True)
-        )
+        rows, queue_s, infer_s = await self._infer(ref, view, decoded, left_s, priority)
+        results = await self._interpret(view, rows, decoded, top)
         total_s = self._clock.monotonic() - begin
         timings = Timings(*(round(1000 * s, 3) for s in (decoded_at - begin, queue_s, infer_s, total_s)))
         return Answer(ref, "stable", results, timings)
@@ -132,7 +140,9 @@ class Predictor:
         if view is None or view.generation != generation or view.expires_at < now:
             config = await self._client.config(ref)
             labels = await self._client.labels(ref)
-            view = _View(config, self._preprocessor(config), labels, generation, now + _VIEW_TTL_S)
+            preprocess, postprocess = self._preprocessor(config), choose_postprocessor(config)
+            outputs = None if len(config.outputs) == len(postprocess.outputs) else postprocess.outputs
+            view = _View(config, preprocess, postprocess, outputs, labels, generation, now + _VIEW_TTL_S)
             self._views[ref] = view
         return view
 
@@ -156,24 +166,61 @@ class Predictor:
     async def _infer(
         self,
         ref: ModelRef,
-        config: ModelConfig,
+        view: _View,
         decoded: list[DecodedImage],
         timeout_s: float | None,
         priority: Priority,
-    ) -> tuple[list[Array], float, float]:
-        """One row of the first output per image; images beyond the model's batch go in calls of their own."""
+    ) -> tuple[list[tuple[Array, ...]], float, float]:
+        """Per image its row of each output; images beyond the model's batch go in calls of their own."""
+        config, outputs = view.config, view.outputs
         name, size = config.inputs[0].name, max(config.max_batch_size, 1)
         calls = []
         for start in range(0, len(decoded), size):
             tensors = [image.tensor for image in decoded[start : start + size]]
             batch = np.stack(tensors) if config.max_batch_size > 0 else tensors[0]
-            calls.append(self._client.infer(ref, {name: batch}, timeout_s=timeout_s, priority=priority))
-        answers = await asyncio.gather(*calls)
-        output = config.outputs[0].name
-        rows: list[Array] = []
-        for answer in answers:
-            if output not in answer.outputs:
-                raise InferenceFailed(f"{ref} gave no output {output!r}")
-            array = answer.outputs[output]
-            rows.extend(array if config.max_batch_size > 0 else [array])
+            calls.append(
+                self._client.infer(ref, {name: batch}, timeout_s=timeout_s, priority=priority, outputs=outputs)
+            )
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        try:
+            answers = await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:  # when one fails there is no answer: the others need not be computed
+                task.cancel()
+        rows: list[tuple[Array, ...]] = []
+        for start, answer in zip(range(0, len(decoded), size), answers, strict=True):
+            count = min(size, len(decoded) - start) if config.max_batch_size > 0 else None
+            rows += _rows(answer.outputs, view.postprocess.outputs, count, ref)
         return rows, max(a.queue_s for a in answers), max(a.infer_s for a in answers)
+
+    async def _interpret(
+        self, view: _View, rows: list[tuple[Array, ...]], decoded: list[DecodedImage], top: int
+    ) -> tuple[ImageAnswer, ...]:
+        def one(row: tuple[Array, ...], image: DecodedImage) -> ImageAnswer:
+            match view.postprocess.interpret(row, image, view.labels, top):
+                case Segmentation() as mask:
+                    return ImageAnswer((), image.width, image.height, image.format, segmentation=mask)
+                case Embedding() as vector:
+                    return ImageAnswer((), image.width, image.height, image.format, embedding=vector)
+                case ranked:
+                    return ImageAnswer(ranked, image.width, image.height, image.format)
+
+        pairs = zip(rows, decoded, strict=True)
+        if not view.postprocess.takes_long:
+            return tuple(one(row, image) for row, image in pairs)
+        loop = asyncio.get_running_loop()
+        return tuple(await asyncio.gather(*(loop.run_in_executor(self._pool, one, *pair) for pair in pairs)))
+
+
+def _rows(outputs: Tensors, names: tuple[str, ...], count: int | None, ref: ModelRef) -> list[tuple[Array, ...]]:
+    """The named outputs image by image; `count` of them, or None where outputs have no batch dimension."""
+    given = []
+    for name in names:
+        if name not in outputs:
+            raise InferenceFailed(f"{ref} gave no output {name!r}")
+        array = outputs[name]
+        rows = len(array) if array.ndim else 1
+        if count is not None and (not array.ndim or rows != count):
+            raise InferenceFailed(f"{ref} gave {rows} rows of {name!r} for {count} images")
+        given.append(array)
+    return [tuple(given)] if count is None else list(zip(*given, strict=True))

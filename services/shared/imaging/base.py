@@ -17,6 +17,16 @@ def as_pixels(array: Any) -> Pixels:
 
 
 @dataclass(frozen=True, slots=True)
+class Box:
+    """A half-open rectangle in pixels; sides may be fractions."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
 class SourceImage:
     """A decoded picture, turned upright: `pixels` is HxWxC with one channel (grey) or three (RGB).
 
@@ -32,12 +42,17 @@ class SourceImage:
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A model's input without batch dimension, HxWxC, and what is known of the picture that it came from."""
+    """A model's input without batch dimension, HxWxC, and what is known of the picture that it came from.
+
+    `window` is the part of the source that `tensor` shows, edge to edge, in the source's pixels; it may reach beyond
+    the picture. Given for tasks whose answers lie on the picture (detection, segmentation), None for the others.
+    """
 
     tensor: Pixels
     width: int
     height: int
     format: str
+    window: Box | None = None
 
 
 class Preprocessor(Protocol):

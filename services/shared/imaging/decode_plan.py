@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from services.shared.imaging.base import Box
 from services.shared.imaging.fit import choose_window
-from services.shared.imaging.ink import SEARCH_SIDE, Box
+from services.shared.imaging.ink import SEARCH_SIDE
 from services.shared.imaging.settings import ImageSettings
 
 Reader = Literal["turbojpeg", "pillow"]

@@ -7,8 +7,8 @@ import math
 import cv2
 import numpy as np
 
-from services.shared.imaging.base import Pixels, as_pixels
-from services.shared.imaging.ink import Box, Ink, find_ink
+from services.shared.imaging.base import Box, Pixels, as_pixels
+from services.shared.imaging.ink import Ink, find_ink
 from services.shared.imaging.settings import ImageSettings
 from services.shared.imaging.words import Interpolation
 
@@ -35,6 +35,27 @@ def fit(pixels: Pixels, settings: ImageSettings) -> Pixels:
     if settings.fit == "content" and settings.channels == 1:
         return _spread(target, ink, dark_on_light=settings.polarity == "dark_on_light")
     return 255 - target if ink.is_dark != (settings.polarity == "dark_on_light") else target
+
+
+def shown_window(pixels: Pixels, settings: ImageSettings) -> Box:
+    """The part of an upright HxWxC picture that `fit` puts on the target, edge to edge, to the rounding of a pixel.
+
+    `choose_window` says what is wanted; sampling takes whole pixels of the picture to whole pixels of the target, so
+    what is shown differs by up to half a pixel of the target. 100 wide, 51 high, contained in 28x28: -24.5..75.5 is
+    wanted downwards; 51 rows become 14, below 7 rows of padding, so -25.5..76.5 is shown.
+    """
+    framed = find_ink(pixels).box if settings.fit == "content" else None
+    height, width = pixels.shape[:2]
+    window = choose_window(height, width, settings, framed)
+    left, right = _shown(window.left, window.right, width, settings.width)
+    top, bottom = _shown(window.top, window.bottom, height, settings.height)
+    return Box(left, top, right, bottom)
+
+
+def _shown(low: float, high: float, source: int, target: int) -> tuple[float, float]:
+    taken, (start, stop) = _span(low, high, source, target)
+    pixel = len(taken) / (stop - start)
+    return taken.start - start * pixel, taken.start + (target - start) * pixel
 
 
 def choose_window(height: int, width: int, settings: ImageSettings, ink: Box | None) -> Box:

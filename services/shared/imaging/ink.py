@@ -7,22 +7,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from services.shared.imaging.base import Pixels, as_pixels
+from services.shared.imaging.base import Box, Pixels, as_pixels
 
 MIN_CONTRAST = 16  # grey levels of 255; anything fainter is a blank picture, not a drawing
 SEARCH_SIDE = 512  # looked at in a reduced copy: 0.2 % of a side is precise enough to frame by
 _RING = 1 / 64  # of the shorter side: wide enough that a one-pixel frame or a stroke over the edge is outvoted
 _INK_SHARE = 0.25  # of the contrast; lets the soft edge of an enlarged scan go, keeps a thin stroke that was averaged
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A half-open rectangle in pixels; sides may be fractions."""
-
-    left: float
-    top: float
-    right: float
-    bottom: float
 
 
 @dataclass(frozen=True, slots=True)

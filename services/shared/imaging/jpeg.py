@@ -8,10 +8,10 @@ import numpy as np
 import simplejpeg
 from PIL import ImageFile
 
-from services.shared.imaging.base import Pixels, SourceImage
+from services.shared.imaging.base import Box, Pixels, SourceImage
 from services.shared.imaging.decode import orientation_of, upright
 from services.shared.imaging.decode_plan import choose_reduction, reduced, turbojpeg_bytes
-from services.shared.imaging.ink import Box, find_ink
+from services.shared.imaging.ink import find_ink
 from services.shared.imaging.picture_file import is_interleaved
 from services.shared.imaging.settings import ImageSettings
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.shared.imaging.base import DecodedImage, SourceImage
+from services.shared.imaging.base import Box, DecodedImage, SourceImage
 from services.shared.imaging.budget import PixelBudget, Reservation
 from services.shared.imaging.decode import load
 from services.shared.imaging.decode_plan import choose_reader, pillow_bytes
-from services.shared.imaging.fit import fit
+from services.shared.imaging.fit import fit, shown_window
 from services.shared.imaging.jpeg import decode_jpeg
 from services.shared.imaging.picture_file import MAX_PIXELS, allocated_size, open_picture
 from services.shared.imaging.settings import ImageSettings
+
+_ON_THE_PICTURE = ("detection", "segmentation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,16 @@ class ImagePreprocessor:
     def __call__(self, data: bytes) -> DecodedImage:
         with Reservation(self.budget) as room:
             source = self._decode(data, room)
-            return DecodedImage(fit(source.pixels, self.settings), source.width, source.height, source.format)
+            tensor, window = fit(source.pixels, self.settings), self._window(source)
+            return DecodedImage(tensor, source.width, source.height, source.format, window)
+
+    def _window(self, source: SourceImage) -> Box | None:
+        """In the source's own pixels: the decoder may have given fewer."""
+        if self.settings.task not in _ON_THE_PICTURE:
+            return None
+        shown = shown_window(source.pixels, self.settings)
+        across, down = source.width / source.pixels.shape[1], source.height / source.pixels.shape[0]
+        return Box(shown.left * across, shown.top * down, shown.right * across, shown.bottom * down)
 
     def _decode(self, data: bytes, room: Reservation) -> SourceImage:
         with open_picture(data, max_pixels=self.max_pixels) as (name, image):

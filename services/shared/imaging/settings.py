@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import cast, get_args
 
 from services.shared.errors import InvalidInput
+from services.shared.imaging.parameters import word
 from services.shared.imaging.words import Color, Crop, Fit, Interpolation, Layout, Polarity, Task
 from services.shared.model_config import ModelConfig
 
@@ -48,22 +49,22 @@ def parse_image_settings(config: ModelConfig) -> ImageSettings:
     """
     height, width, channels = _target(config)
     by_channels: Color = "grey" if channels == 1 else "rgb"
-    color = cast(Color, _word(config, "color", get_args(Color), by_channels))
+    color = cast(Color, word(config, "color", get_args(Color), by_channels))
     if _CHANNELS[color] != channels:
         raise InvalidInput(f"config of {config.name}: color is {color}, but the input has {channels} channels")
-    fit = cast(Fit, _word(config, "fit", get_args(Fit), "cover"))
+    fit = cast(Fit, word(config, "fit", get_args(Fit), "cover"))
     return ImageSettings(
         height=height,
         width=width,
         channels=channels,
-        task=cast(Task, _word(config, "task", get_args(Task), "classification")),
+        task=cast(Task, word(config, "task", get_args(Task), "classification")),
         fit=fit,
         resize=_resize(config, fit, minimum=max(height, width)),
-        crop=cast(Crop, _word(config, "crop", get_args(Crop), "center")),
-        interpolation=cast(Interpolation, _word(config, "interpolation", get_args(Interpolation), "bilinear")),
+        crop=cast(Crop, word(config, "crop", get_args(Crop), "center")),
+        interpolation=cast(Interpolation, word(config, "interpolation", get_args(Interpolation), "bilinear")),
         color=color,
-        polarity=cast(Polarity, _word(config, "polarity", get_args(Polarity), "as_is")),
-        layout=cast(Layout, _word(config, "layout", get_args(Layout), "nhwc")),
+        polarity=cast(Polarity, word(config, "polarity", get_args(Polarity), "as_is")),
+        layout=cast(Layout, word(config, "layout", get_args(Layout), "nhwc")),
     )
 
 
@@ -83,16 +84,6 @@ def _target(config: ModelConfig) -> tuple[int, int, int]:
             f"height and width of an image are fixed, 1 to {MAX_SIDE}"
         )
     return height, width, channels
-
-
-def _word(config: ModelConfig, parameter: str, accepted: tuple[str, ...], default: str) -> str:
-    value = config.parameters.get(parameter, default)
-    if value not in accepted:
-        raise InvalidInput(
-            f"config of {config.name}: parameter {parameter} is {value[:32]!r}: use one of {', '.join(accepted)}",
-            field=f"parameters.{parameter}",
-        )
-    return value
 
 
 def _resize(config: ModelConfig, fit: Fit, *, minimum: int) -> int:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.shared.imaging.base import Box
 from services.shared.imaging.decode_plan import (
     BAND_PIXELS,
     Reader,
@@ -11,7 +12,6 @@ from services.shared.imaging.decode_plan import (
     reduced,
     turbojpeg_bytes,
 )
-from services.shared.imaging.ink import Box
 from services.shared.imaging.settings import ImageSettings
 
 STRETCH = ImageSettings(28, 28, 3, fit="stretch")

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from services.shared.imaging.base import Pixels
+from services.shared.imaging.base import Box, Pixels
 from services.shared.imaging.fit import MARGIN, choose_window, fit
-from services.shared.imaging.ink import Box
 from services.shared.imaging.settings import ImageSettings
 from services.shared.imaging.words import Fit, Interpolation, Polarity
 

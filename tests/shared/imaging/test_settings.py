@@ -50,7 +50,7 @@ def test_every_word_is_taken_over() -> None:
 @pytest.mark.parametrize(
     ("parameter", "value", "accepted"),
     [
-        ("task", "poetry", "classification"),
+        ("task", "poetry", "classification, detection, segmentation, embedding"),
         ("fit", "crop", "stretch, cover, contain, content"),
         ("fit", "Cover", "stretch, cover, contain, content"),
         ("fit", "", "stretch, cover, contain, content"),
