@@ -41,6 +41,7 @@ PAIRS = {
 COMPOSITION_ROOTS = {"services.shared.wiring", "services.shared.inference.local"}
 IMPLEMENTATIONS = {
     "services.shared.backends.onnx_runtime",
+    "services.shared.backends.tensorrt",
     "services.shared.backends.fake",
     "services.shared.repository.disk",
     "services.shared.fleet.file",
@@ -65,6 +66,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "sklearn": ("exporters",),
     "safetensors": ("exporters",),
     "onnxruntime": ("services.shared.backends.onnx_runtime", "services.cli.doctor", "exporters"),
+    "tensorrt": ("services.shared.backends.tensorrt_module",),
     "PIL": ("services.shared.imaging", "exporters"),
     "cv2": ("services.shared.imaging", "exporters"),
     "fastapi": ("services.api",),

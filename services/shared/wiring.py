@@ -11,6 +11,7 @@ from pathlib import Path
 
 from services.shared.backends.base import Placement
 from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
+from services.shared.backends.tensorrt import TensorRtBackend
 from services.shared.clock import SystemClock
 from services.shared.engine.engine import Engine
 from services.shared.engine.reconciler import Reconciler
@@ -77,9 +78,13 @@ class LocalServing(Serving):
         clock = SystemClock()
         self._store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self._repository = DiskRepository(settings.models_dir)
-        backend = OnnxRuntimeBackend()
+        onnx = OnnxRuntimeBackend()
+        tensorrt = TensorRtBackend(fallback=onnx, cache_dir=settings.data_dir / "tensorrt")
         self._engine = Engine(
-            self._repository, {backend.name: backend}, placement=Placement(settings.cores), clock=clock
+            self._repository,
+            {backend.name: backend for backend in (onnx, tensorrt)},
+            placement=Placement(settings.cores),
+            clock=clock,
         )
         self.follower = FleetFollower(self._store)
         self.control = FleetControl(self._store, self._repository)

@@ -73,6 +73,15 @@ def added() -> onnx.ModelProto:
     return _finish(graph)
 
 
+def dynamically_quantized() -> onnx.ModelProto:
+    """y = x, rounded to 8 bits between its own extremes, FP32: ONNX Runtime knows the operator, TensorRT does not."""
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["rounded", "scale", "zero"]),
+        helper.make_node("DequantizeLinear", ["rounded", "scale", "zero"], ["y"]),
+    ]
+    return _model(nodes, "FP32", ("batch", 4), ("batch", 4))
+
+
 def write(model: onnx.ModelProto, path: Path) -> Path:
     """Writes the model, with the directories that it needs, and gives the path."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from services.shared.backends.base import Placement
+from services.shared.backends.spec_match import match_specs, without_batch
 from services.shared.errors import InferenceFailed, InvalidInput
 from services.shared.model_config import ModelConfig
 from services.shared.tensors import BYTES, Array, Tensors, TensorSpec
@@ -164,46 +165,18 @@ def _session(path: Path, config: ModelConfig, threads: Threads, device: int | No
 def _checked(
     config: ModelConfig, word: str, named: Sequence[TensorSpec], found: Iterable[Any]
 ) -> tuple[TensorSpec, ...]:
-    """The tensors that the config names, or those of the file where it names none; each as the file has it, or a
-    refusal. The file's dimensions of any size are words or None."""
-    in_file = {each.name: each for each in found}
-    where = f"config.pbtxt of {config.name}: {word}"
-    if not named:
-        return tuple(_spec_of(each, config, where) for each in in_file.values())
-    for spec in named:
-        each = in_file.get(spec.name)
-        if each is None:
-            raise InferenceFailed(f"{where} {spec.name!r} is not in the file, which has {sorted(in_file)}")
-        actual = _spec_of(each, config, where)
-        if actual.datatype != spec.datatype:
-            raise InferenceFailed(f"{where} {spec.name!r} is {spec.datatype}, but {actual.datatype} in the file")
-        if len(actual.shape) != len(spec.shape) or any(
-            has not in (-1, wants) for has, wants in zip(actual.shape, spec.shape, strict=True)
-        ):
-            raise InferenceFailed(
-                f"{where} {spec.name!r} has dims {list(spec.shape)}, but {list(actual.shape)} in the file"
-                + (" after its batch dimension" if config.max_batch_size else "")
-            )
-    missing = sorted(set(in_file) - {spec.name for spec in named})
-    if word == "input" and missing:
-        raise InferenceFailed(f"config.pbtxt of {config.name}: the file's inputs {missing} are not named in the config")
-    return tuple(named)
+    return match_specs(
+        config, word, named, {each.name: each for each in found}, lambda each, where: _spec_of(each, config, where)
+    )
 
 
 def _spec_of(each: Any, config: ModelConfig, where: str) -> TensorSpec:
+    """The file's dimensions of any size are words or None."""
     datatype = _DATATYPES.get(each.type)
     if datatype is None:
         raise InferenceFailed(f"{where} {each.name!r} is a {each.type} in the file, which cannot be served")
     shape = tuple(d if isinstance(d, int) and d >= 0 else -1 for d in each.shape)
-    if config.max_batch_size == 0:
-        return TensorSpec(each.name, datatype, shape)
-    if not shape or shape[0] != -1:
-        first = f"the fixed size {shape[0]}" if shape else "no dimension at all"
-        raise InferenceFailed(
-            f"{where} {each.name!r}: max_batch_size is {config.max_batch_size}, but the file has {first} where the "
-            "batch belongs: export it with a dynamic first dimension, or set max_batch_size: 0"
-        )
-    return TensorSpec(each.name, datatype, shape[1:])
+    return without_batch(config, TensorSpec(each.name, datatype, shape), where)
 
 
 def _readable(array: Array) -> Array:
