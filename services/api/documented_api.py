@@ -7,6 +7,9 @@ from typing import Any
 from fastapi import FastAPI
 
 from services.api.predict import MAX_TIMEOUT_MS, MAX_TOP_K, ROUTE
+from services.api.required_scope import required_scope
+from services.api.schemas import EXACT_VERSION, NAME_SCHEMA
+from services.shared.keys.base import Scope
 
 DESCRIPTION = """
 Any picture in, the right answer or a clear error out.
@@ -63,7 +66,8 @@ class DocumentedApi(FastAPI):
     """FastAPI whose document has the predict route as well, and problems as the errors of every route."""
 
     def __init__(self, *, title: str, version: str) -> None:
-        super().__init__(title=title, version=version, description=DESCRIPTION, redoc_url=None)
+        # A redirect for a missing slash would lead to wherever the Host header says.
+        super().__init__(title=title, version=version, description=DESCRIPTION, redoc_url=None, redirect_slashes=False)
 
     def openapi(self) -> dict[str, Any]:
         if self.openapi_schema is None:
@@ -74,10 +78,13 @@ class DocumentedApi(FastAPI):
             schemas["Problem"] = PROBLEM
             schemas["Prediction"] = _PREDICTION
             for path, item in document["paths"].items():
-                for operation in item.values():
+                for method, operation in item.items():
                     operation["responses"].pop("422", None)
                     if path.startswith("/v1/"):
-                        operation["responses"] |= problems(400, 401, 403, 404, 409, 413, 500, 503)
+                        operation["responses"] |= problems(400, 404, 408, 413, 500, 503)
+                    if required_scope(method.upper(), path) is Scope.ADMIN:
+                        operation["security"] = [{"bearer": []}, {"apiKey": []}]
+                        operation["responses"] |= problems(401, 403, 409)
             document["paths"][ROUTE] = {"post": _predict_operation()}
             document["components"]["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -93,6 +100,42 @@ def _object(**properties: Any) -> dict[str, Any]:
 
 
 _INTEGER, _NUMBER, _STRING = {"type": "integer"}, {"type": "number"}, {"type": "string"}
+_UNIT = {"type": "number", "minimum": 0, "maximum": 1}
+_CORNERS = {
+    "type": "array",
+    "minItems": 4,
+    "maxItems": 4,
+    "items": {"type": "number", "minimum": 0},
+    "description": "x0, y0, x1, y1 in pixels of the picture",
+}
+_PREDICTIONS: dict[str, Any] = {
+    "description": "by the model's task",
+    "oneOf": [
+        {
+            "title": "classification",
+            "type": "array",
+            "minItems": 1,
+            "items": _object(label=_STRING, index=_INTEGER, score=_NUMBER) | {"additionalProperties": False},
+        },
+        {
+            "title": "detection",
+            "type": "array",
+            "items": _object(label=_STRING, index=_INTEGER, score=_NUMBER, box=_CORNERS),
+        },
+        _object(
+            classes={"type": "array", "items": _object(label=_STRING, index=_INTEGER, share=_UNIT)},
+            mask_png_b64={
+                "type": "string",
+                "format": "byte",
+                "description": "a grey PNG whose values are class indices; 255 is no class, or not seen by the model",
+            },
+            mask_width=_INTEGER,
+            mask_height=_INTEGER,
+        )
+        | {"title": "segmentation"},
+        _object(embedding={"type": "array", "minItems": 1, "items": _NUMBER}) | {"title": "embedding"},
+    ],
+}
 _PREDICTION = _object(
     request_id=_STRING,
     feedback_id=_STRING,
@@ -101,13 +144,13 @@ _PREDICTION = _object(
     results={
         "type": "array",
         "items": _object(
-            predictions={"type": "array", "items": _object(label=_STRING, index=_INTEGER, score=_NUMBER)},
+            predictions=_PREDICTIONS,
             image=_object(width=_INTEGER, height=_INTEGER, format=_STRING),
         ),
     },
     timings_ms=_object(decode=_NUMBER, queue=_NUMBER, infer=_NUMBER, total=_NUMBER),
 )
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BINARY = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 _JSON_IMAGE: dict[str, Any] = {
     "oneOf": [
         {**_object(b64={"type": "string", "format": "byte", "minLength": 4}), "additionalProperties": False},
@@ -126,7 +169,6 @@ def _parameter(name: str, place: str, schema: dict[str, Any], description: str, 
 
 
 def _predict_operation() -> dict[str, Any]:
-    name = {"type": "string", "pattern": "^[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,126}[A-Za-z0-9_-])?$"}
     multipart = _object(image={"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}})
     body = _object(images={"type": "array", "minItems": 1, "maxItems": 64, "items": _JSON_IMAGE})
     return {
@@ -136,11 +178,16 @@ def _predict_operation() -> dict[str, Any]:
         "description": "What is in some pictures: one result for each, in their order.",
         "security": [{}, {"bearer": []}, {"apiKey": []}],
         "parameters": [
-            _parameter("model", "path", name, "the model's public name", "digits"),
+            _parameter("model", "path", NAME_SCHEMA, "the model's public name", "digits"),
             _parameter(
                 "top_k", "query", {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": 5}, "how many"
             ),
-            _parameter("version", "query", {"type": "integer", "minimum": 1}, "pins a version of the model"),
+            _parameter(
+                "version",
+                "query",
+                {"type": "integer", "minimum": 1, "maximum": EXACT_VERSION},
+                "pins a version of the model",
+            ),
             _parameter(
                 "X-Timeout-Ms", "header", {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS}, "a deadline"
             ),
@@ -162,10 +209,10 @@ def _predict_operation() -> dict[str, Any]:
             "200": {
                 "description": "the predictions, best first",
                 "headers": {
-                    "X-Request-Id": {"schema": _STRING},
-                    "X-Served-By": {"schema": _STRING, "description": "model/version"},
-                    "X-Release-Arm": {"schema": _STRING},
-                    "Server-Timing": {"schema": _STRING},
+                    "X-Request-Id": {"schema": _STRING, "required": True},
+                    "X-Served-By": {"schema": _STRING, "required": True, "description": "model/version"},
+                    "X-Release-Arm": {"schema": _STRING, "required": True},
+                    "Server-Timing": {"schema": _STRING, "required": True},
                 },
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Prediction"}}},
             },

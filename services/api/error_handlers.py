@@ -34,7 +34,7 @@ def _http_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 404:
-        return _as_response(errors.NotFound(f"there is nothing at {request.url.path}"), request)
+        return _as_response(errors.NotFound(f"there is nothing at {request.url.path[:128]}"), request)
     response = _as_response(errors.InvalidInput(str(error.detail)), request, status=error.status_code)
     response.headers.update(error.headers or {})
     return response

@@ -6,8 +6,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.admission import Admission, Place
 from services.api.refusal import refuse
-from services.shared.asgi import declared_length, header
-from services.shared.errors import InvalidInput, Overloaded, TooLarge
+from services.shared.asgi import BodyLimits, ClientGone, declared_length, header, read_body
+from services.shared.errors import InvalidInput, Overloaded
 from services.shared.priority import Priority, parse_priority
 
 SMALL_BODY_BYTES = 1024 * 1024
@@ -23,7 +23,7 @@ class AdmissionGate:
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] != "POST" or not scope["path"].endswith(("/predict", "/infer")):
+        if scope["type"] != "http" or scope["method"] != "POST" or not _infers(scope["path"]):
             await self._app(scope, receive, send)
             return
         declared = declared_length(scope)
@@ -39,6 +39,11 @@ class AdmissionGate:
             await refuse(scope, error, send)
         finally:
             place.leave()
+
+
+def _infers(path: str) -> bool:
+    # The protocol's router takes a path with slashes behind it as well.
+    return path.rstrip("/").endswith(("/predict", "/infer"))
 
 
 def _counted(receive: Receive, place: Place) -> Receive:
@@ -59,26 +64,34 @@ def _priority(scope: Scope) -> Priority:
 
 
 class SmallBodies:
-    """Everything behind this takes at most SMALL_BODY_BYTES; raises TooLarge."""
+    """What is behind this gets its whole body at once: at most SMALL_BODY_BYTES, and in time.
+
+    Raises TooLarge or BodyTimeout before `app` is called: FastAPI would take them for a body that it cannot read.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._limits = BodyLimits(max_bytes=SMALL_BODY_BYTES, timeout_s=15.0, idle_s=5.0)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not _has_body(scope):
             await self._app(scope, receive, send)
             return
-        too_large = TooLarge(f"the body is larger than {SMALL_BODY_BYTES} bytes")
-        if (declared_length(scope) or 0) > SMALL_BODY_BYTES:
-            raise too_large
-        size = 0
+        try:
+            body: bytes | None = await read_body(scope, receive, self._limits)
+        except ClientGone:
+            return
 
-        async def bounded() -> Message:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > SMALL_BODY_BYTES:
-                raise too_large
+        async def whole() -> Message:
+            nonlocal body
+            if body is None:
+                return await receive()
+            message = {"type": "http.request", "body": body, "more_body": False}
+            body = None
             return message
 
-        await self._app(scope, bounded, send)
+        await self._app(scope, whole, send)
+
+
+def _has_body(scope: Scope) -> bool:
+    return header(scope, b"transfer-encoding") is not None or (header(scope, b"content-length") or b"0") != b"0"

@@ -105,6 +105,7 @@ class ApiParent:
                     child.phase = Phase.SERVING
                 elif message == handover.READY and child.phase in (Phase.STARTING, Phase.SERVING):
                     child.phase = Phase.READY
+                    _log.info("an API process is ready", extra={"pid": child.process.pid})
                 elif not message:
                     asyncio.get_running_loop().remove_reader(child.control)
                     child.phase = Phase.FINISHING
@@ -156,6 +157,8 @@ class ApiParent:
         """Replaces every process by a new one, the new one first; stops at the first that does not get ready."""
         async with self._rolling:
             for old in [c for c in self._children if c.phase is not Phase.FINISHING]:
+                if self._stopping.is_set():  # `_stop` ends those that it sees, and would wait for one begun now
+                    return
                 new = await self._start(listener)
                 try:
                     async with asyncio.timeout(_REPLACEMENT_READY_S):

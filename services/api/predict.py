@@ -10,10 +10,11 @@ from urllib.parse import parse_qsl
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.predict_answer import AnswerWriter
+from services.api.problems import problem
 from services.api.routing_key import routing_key
 from services.api.uploads import ImageUrl, UploadLimits, check_media_type, images_in
-from services.shared.asgi import BodyLimits, ClientGone, header, read_body, while_connected
-from services.shared.errors import BodyTimeout, DeadlineExceeded, InvalidInput
+from services.shared.asgi import BodyLimits, ClientGone, header, off_loop, read_body, while_connected
+from services.shared.errors import BodyTimeout, DeadlineExceeded, InvalidInput, UnsupportedMediaType
 from services.shared.model_ref import check_model_name, parse_version
 from services.shared.outbound.base import OutboundClient
 from services.shared.predictor import Answer, Predictor
@@ -38,7 +39,8 @@ class PredictOptions:
 
 
 def _whole(text: str, name: str, low: int, high: int) -> int:
-    if not (text.isascii() and text.isdigit() and low <= int(text[:10]) <= high):
+    # At most ten digits: int() of thousands raises an error of its own.
+    if not (len(text) <= 10 and text.isascii() and text.isdigit() and low <= int(text) <= high):
         raise InvalidInput(f"{name} is {text[:32]!r}: use a whole number from {low} to {high}", field=name)
     return int(text)
 
@@ -85,10 +87,13 @@ class PredictRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)) or scope["method"] != "POST":
+        if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
             await self._app(scope, receive, send)
             return
         scope["state"]["route"] = ROUTE
+        if scope["method"] != "POST":
+            await _wrong_method(scope, send)
+            return
         model = check_model_name(path[len(_PREFIX) : -len(_SUFFIX)])
         options = options_of(scope, self._default_timeout_s)
         key = routing_key(scope)
@@ -97,10 +102,15 @@ class PredictRoute:
             scope["state"].setdefault("log", {})["trace_id"] = trace.group(1)
         self._predictor.check_known(model, options.version)
         check_media_type(header(scope, b"content-type"))
+        if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
+            raise UnsupportedMediaType(
+                "a Content-Encoding is not read here: images are compressed already", field="Content-Encoding"
+            )
         end = asyncio.get_running_loop().time() + options.timeout_s
         try:
             body = await self._body(scope, receive, end)
-            images = images_in(header(scope, b"content-type"), body, self._limits)
+            content_type = header(scope, b"content-type")
+            images = await off_loop(len(body), lambda: images_in(content_type, body, self._limits))
             answer = await while_connected(receive, self._predict(model, images, options, end))
         except ClientGone:
             return
@@ -146,3 +156,10 @@ class PredictRoute:
         except ExceptionGroup as failures:  # the first failure cancelled the other fetches
             raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
+
+
+async def _wrong_method(scope: Scope, send: Send) -> None:
+    answer = problem(InvalidInput("Method Not Allowed"), scope["state"]["request_id"], status=405)
+    headers = [*answer.headers, (b"allow", b"POST")]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": answer.body})

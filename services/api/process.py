@@ -79,6 +79,8 @@ class ApiProcess:
                     task = asyncio.create_task(server.adopt(connection, lambda: self._say(handover.CLOSED)))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
+                elif message == handover.CONNECTION:  # its descriptor was dropped: this process has too many open files
+                    self._say(handover.CLOSED)
                 elif message in (b"", handover.FINISH):
                     asyncio.get_running_loop().remove_reader(self._control)
                     self._finish.set()

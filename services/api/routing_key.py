@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from starlette.types import Scope
 
@@ -15,7 +14,7 @@ from services.shared.errors import InvalidInput
 COOKIE = "grayscale_key"
 _MAX_AGE_S = 365 * 24 * 3600
 _MAX_KEY_BYTES = 256
-_OURS = re.compile(r"[0-9a-f]{32}")
+_OURS = re.compile(rb"[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ def routing_key(scope: Scope) -> RoutingKey:
         return RoutingKey(given)
     kept = _cookie(header(scope, b"cookie"))
     if kept is not None:
-        return RoutingKey(kept.encode())
+        return RoutingKey(kept)
     fresh = os.urandom(16).hex()
     if header(scope, b"sec-fetch-site") is None:
         return RoutingKey(fresh.encode())
@@ -47,11 +46,11 @@ def routing_key(scope: Scope) -> RoutingKey:
     return RoutingKey(fresh.encode(), cookie.encode())
 
 
-def _cookie(value: bytes | None) -> str | None:
-    if value is None or COOKIE.encode() not in value:
-        return None
-    try:
-        morsel = SimpleCookie(value.decode("latin-1")).get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel is not None and _OURS.fullmatch(morsel.value) else None
+def _cookie(value: bytes | None) -> bytes | None:
+    """Ours among the cookies, split as browsers join them: every server of this host may have set others, in any form,
+    and Python's own parser gives up at the first that it cannot read."""
+    for pair in (value or b"").split(b";"):
+        name, _, kept = pair.strip().partition(b"=")
+        if name == COOKIE.encode() and _OURS.fullmatch(kept):
+            return kept
+    return None

@@ -12,7 +12,7 @@ from services.api.uploads import UploadLimits
 from services.shared.asgi import BodyLimits
 from services.shared.imaging.picture_file import MAX_PIXELS
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
-from services.shared.settings import SettingsError, Variables, is_loopback, tls_files
+from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
 
 MAX_PROCESSES = 256
 METRICS_DIR = "GRAYSCALE_METRICS_DIR"  # set by the parent: where its processes add up their numbers
@@ -83,11 +83,11 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
         model_server_ca=variables.file("GRAYSCALE_MODEL_SERVER_CA"),
         drain_delay_s=variables.seconds("GRAYSCALE_DRAIN_DELAY_S", default.drain_delay_s),
         finish_s=variables.seconds("GRAYSCALE_FINISH_S", default.finish_s),
-        log_level=variables.text("GRAYSCALE_LOG_LEVEL", default.log_level),
+        log_level=variables.word("GRAYSCALE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         access_log=variables.flag("GRAYSCALE_ACCESS_LOG", default.access_log),
-        metrics_dir=Path(environment[METRICS_DIR]) if METRICS_DIR in environment else None,
+        metrics_dir=Path(environment[METRICS_DIR]) if environment.get(METRICS_DIR) else None,
         require_key=variables.flag("GRAYSCALE_REQUIRE_KEY", default.require_key),
-        redis_url=variables.text("GRAYSCALE_REDIS_URL", default.redis_url),
+        redis_url=_redis_url(variables, default),
         tls_certificate=certificate,
         tls_key=key,
         default_timeout_s=_default_timeout_s(variables, default),
@@ -113,6 +113,13 @@ def _upload(variables: Variables, default: UploadLimits) -> UploadLimits:
         ),
         max_images=variables.integer("GRAYSCALE_MAX_IMAGES", default.max_images, minimum=1, maximum=4096),
     )
+
+
+def _redis_url(variables: Variables, default: ApiSettings) -> str:
+    url = variables.text("GRAYSCALE_REDIS_URL", default.redis_url)
+    if url and not url.startswith(("redis://", "rediss://", "unix://")):
+        raise SettingsError(f"GRAYSCALE_REDIS_URL is {url!r}: use redis://HOST:PORT/0, rediss://… or unix:///PATH")
+    return url
 
 
 def _default_timeout_s(variables: Variables, default: ApiSettings) -> float:

@@ -7,9 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.shared.settings import SettingsError, Variables, is_loopback, tls_files
-
-_LOG_LEVELS = ("debug", "info", "warning", "error")
+from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +46,6 @@ def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
     models_dir = variables.path("GRAYSCALE_MODELS", Path("models"))
     if not models_dir.is_dir():
         raise SettingsError(f"GRAYSCALE_MODELS is {str(models_dir)!r}: name a directory with a model repository")
-    log_level = variables.text("GRAYSCALE_LOG_LEVEL", "info").lower()
-    if log_level not in _LOG_LEVELS:
-        raise SettingsError(f"GRAYSCALE_LOG_LEVEL is {log_level!r}: use one of {', '.join(_LOG_LEVELS)}")
     host, admin_key = variables.text("GRAYSCALE_HOST", "127.0.0.1"), variables.text("GRAYSCALE_MODEL_SERVER_KEY", "")
     if not admin_key and not is_loopback(host):
         raise SettingsError(
@@ -72,5 +67,5 @@ def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
         admin_key=admin_key,
         tls_certificate=certificate,
         tls_key=key,
-        log_level=log_level,
+        log_level=variables.word("GRAYSCALE_LOG_LEVEL", "info", LOG_LEVELS),
     )

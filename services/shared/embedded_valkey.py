@@ -61,7 +61,8 @@ def valkey_command(data_dir: Path) -> tuple[str, ...] | None:
         "save": "",  # the append-only file has everything; snapshots beside it would be written for nothing
         "maxmemory-policy": "noeviction",
         "daemonize": "no",
-        "loglevel": "warning",  # the services around it log in JSON; its own chatter would drown in between
+        "loglevel": "warning",
+        "logfile": str(home / "valkey.log"),  # not among the JSON lines of the services around it
     }
     return (str(binary), *(part for name, value in options.items() for part in (f"--{name}", value)))
 

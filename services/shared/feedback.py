@@ -1,7 +1,7 @@
 """`feedback_id`: what the server itself said about an answer, signed, so that it needs to remember nothing.
 
 A token is base64url(payload + MAC): the payload is a JSON array [format, release, step, arm, model, version, top-1,
-Unix seconds], the MAC the first 16 bytes of HMAC-SHA256 (RFC 2104; truncation as in its section 5).
+Unix seconds, nonce], the MAC the first 16 bytes of HMAC-SHA256 (RFC 2104; truncation as in its section 5).
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _MAX_TOKEN = 512
 @dataclass(frozen=True, slots=True)
 class FeedbackClaim:
     """What an answer was: `release` is empty and `step` 0 where no release was in progress; `top_1` is the index of the
-    best class of the first image, -1 for tasks without classes; `at` in whole Unix seconds."""
+    best class of the first image, -1 for tasks without classes; `at` in whole Unix seconds. `nonce` sets two answers
+    apart that are alike in all else, so that the truth about each counts once."""
 
     ref: ModelRef
     arm: str
@@ -37,6 +38,7 @@ class FeedbackClaim:
     at: int
     release: str = ""
     step: int = 0
+    nonce: str = ""
 
 
 class FeedbackSigner:
@@ -57,6 +59,7 @@ class FeedbackSigner:
             claim.ref.version,
             claim.top_1,
             claim.at,
+            claim.nonce,
         ]
         payload = orjson.dumps(fields)
         return _text(payload + self._mac(payload))
@@ -75,10 +78,10 @@ class FeedbackSigner:
             raise unknown
         if _text(data) != token:  # base64 has other spellings of the same bytes; a claim has one token, counted once
             raise unknown
-        _, release, step, arm, name, version, top_1, at = orjson.loads(payload)
+        _, release, step, arm, name, version, top_1, at, nonce = orjson.loads(payload)
         if now - at > EXPIRES_S:
             raise InvalidInput("this feedback_id has expired", field="feedback_id")
-        return FeedbackClaim(ModelRef(name, version), arm, top_1, at, release, step)
+        return FeedbackClaim(ModelRef(name, version), arm, top_1, at, release, step, nonce)
 
     def _mac(self, payload: bytes) -> bytes:
         return hmac.digest(self._key, payload, "sha256")[:_MAC_BYTES]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingsError(Exception):
@@ -89,8 +89,15 @@ def is_loopback(host: str) -> bool:
 
 
 def tls_files(variables: Variables, certificate: str, key: str) -> tuple[Path | None, Path | None]:
-    """A certificate chain and its private key, both PEM files, or neither; raises SettingsError."""
-    files = variables.file(certificate), variables.file(key)
-    if (files[0] is None) != (files[1] is None):
+    """A certificate chain and its private key, both PEM files, or neither; raises SettingsError, also when they do not
+    belong together or the key asks for a password."""
+    chain, private = variables.file(certificate), variables.file(key)
+    if (chain is None) != (private is None):
         raise SettingsError(f"{certificate} and {key} belong together: set both or none")
-    return files
+    if chain is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, private, password="")
+        except OSError as error:
+            reason = f"{certificate} is {str(chain)!r} and {key} is {str(private)!r}: they cannot be used: {error}"
+            raise SettingsError(reason) from error
+    return chain, private

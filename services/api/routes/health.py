@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
+from services.api.schemas import Live, NotReadyYet, Ready
 from services.shared.inference.readiness import Readiness
 from services.shared.telemetry.prometheus import CONTENT_TYPE
 
@@ -16,11 +17,15 @@ def health_routes(readiness: Readiness, render_metrics: Callable[[], bytes]) -> 
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz/live")
-    async def live() -> dict[str, str]:
+    async def live() -> Live:
         """The process runs its event loop."""
-        return {"status": "live"}
+        return Live(status="live")
 
-    @router.get("/healthz/ready")
+    @router.get(
+        "/healthz/ready",
+        response_model=Ready,
+        responses={503: {"model": NotReadyYet, "description": "not ready, or draining; ask again"}},
+    )
     async def ready() -> JSONResponse:
         """A real inference through every default model succeeded; until then, and while draining, 503 with reasons."""
         reasons = await readiness.reasons()
@@ -30,7 +35,7 @@ def health_routes(readiness: Readiness, render_metrics: Callable[[], bytes]) -> 
             )
         return JSONResponse({"status": "ready"})
 
-    @router.get("/metrics")
+    @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus text format."""
         return Response(render_metrics(), media_type=CONTENT_TYPE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from services.shared.engine.load_version import WarmModel, load_version
 from services.shared.engine.recorder import Recorder
 from services.shared.engine.registry import Registry, Serving
 from services.shared.engine.release_memory import release_memory
-from services.shared.errors import InferenceFailed, NotReady, ServingError
+from services.shared.errors import InferenceFailed, NotFound, NotReady, ServingError
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
 from services.shared.repository.base import ModelRepository
@@ -46,7 +47,7 @@ class Engine:
         self._clock: Clock = clock or SystemClock()
         self._registry = Registry()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._closed = asyncio.Event()
 
     async def load(self, ref: ModelRef) -> None:
         """Loads a version afresh from the repository and lets it answer once it is warm; what served it before then
@@ -110,10 +111,14 @@ class Engine:
 
     async def close(self, drain_s: float = DRAIN_S) -> None:
         """Unloads everything at once, within `drain_s`; nothing can be loaded afterwards."""
-        self._closed = True
-        await asyncio.gather(*(self._finish(self._unload(s.version.ref, drain_s)) for s in self._registry))
+        self._closed.set()
+        await asyncio.gather(*(self._close_one(s.version.ref, drain_s) for s in self._registry))
         while self._tasks:
             await asyncio.wait(self._tasks)
+
+    async def _close_one(self, ref: ModelRef, drain_s: float) -> None:
+        with contextlib.suppress(NotFound):  # somebody else unloads it at this moment
+            await self._finish(self._unload(ref, drain_s))
 
     async def _finish(self, work: Coroutine[Any, Any, None]) -> None:
         # A task of its own, shielded: a version must not be left between two states by a caller that went away.
@@ -129,7 +134,7 @@ class Engine:
 
     async def _load(self, ref: ModelRef) -> None:
         async with self._registry.changing(ref):
-            if self._closed:
+            if self._closed.is_set():
                 raise NotReady("the engine is closed")
             self._registry.loading(ref)
             try:
@@ -144,6 +149,10 @@ class Engine:
                 reason = f"loading {ref} failed: {type(error).__name__}: {error}"
                 self._registry.failed(ref, reason)
                 raise InferenceFailed(reason) from error
+            if self._closed.is_set():  # while it was loaded: nobody would unload it any more
+                self._registry.failed(ref, "the engine is closed")
+                await asyncio.to_thread(_close, warm.model)
+                raise NotReady("the engine is closed")
             before = self._registry.swap(self._serve(warm))
             if before is not None:
                 await self._retire(before, DRAIN_S)

@@ -25,7 +25,8 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ModelMetadata:
-    """What a model takes and gives; shapes are without the batch dimension."""
+    """What a model takes and gives; shapes are without the batch dimension. `sha256` is of the file that was loaded,
+    empty where a remote server does not tell."""
 
     ref: ModelRef
     platform: str
@@ -33,6 +34,7 @@ class ModelMetadata:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     max_batch_size: int
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)

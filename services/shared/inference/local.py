@@ -55,7 +55,9 @@ class LocalInference:
         states = self._engine.states()
         versions = sorted(r.version for r, s in states.items() if r.name == ref.name and s.state is State.READY)
         config = model.config
-        return ModelMetadata(ref, config.platform, tuple(versions), model.inputs, model.outputs, config.max_batch_size)
+        return ModelMetadata(
+            ref, config.platform, tuple(versions), model.inputs, model.outputs, config.max_batch_size, model.sha256
+        )
 
     async def config(self, ref: ModelRef) -> ModelConfig:
         return (await self._model(ref)).config

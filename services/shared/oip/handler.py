@@ -156,7 +156,8 @@ def _unknown_model(name: str, version: int | None) -> Iterator[None]:
     try:
         yield
     except NotFound as error:
-        which = f"'{name}'" if version is None else f"'{name}' version {version}"
+        shown = name[:128]
+        which = f"'{shown}'" if version is None else f"'{shown}' version {version}"
         raise NotFound(f"Request for unknown model: {which} is not found", field="model") from error
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import math
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from services.shared.asgi import (
+    OFF_LOOP_BYTES,
     Answer,
     BodyLimits,
     ClientGone,
@@ -31,6 +34,7 @@ from services.shared.oip.http_route import Operation, Route, match_route
 
 Guard = Callable[[Scope], Awaitable[None]]
 _JSON = {"content-type": "application/json"}
+_LARGE_AT_ONCE = 2  # a body's JSON takes up to sixteen times its size while it is read, a gzip bomb far more
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class OipApp:
         self._handler = handler
         self._limits = limits
         self._guard = guard
+        self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -92,7 +97,9 @@ class OipApp:
             return http_wire.decode_request(body, json_length, model=route.model or "", version=route.version)
 
         # A compressed body may be large inside however short it is.
-        request = await off_loop(self._limits.max_bytes if encoding else len(sent), decode)
+        size_bytes = self._limits.max_bytes if encoding else len(sent)
+        async with self._large if size_bytes > OFF_LOOP_BYTES else contextlib.nullcontext():
+            request = await off_loop(size_bytes, decode)
         try:
             response = await while_connected(receive, self._handler.infer(request))
         except NotFound as error:
