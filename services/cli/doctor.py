@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.cli.options import AsJson
@@ -52,7 +53,9 @@ def doctor(
         marks = {"ok": "[green]ok[/]", "warn": "[yellow]warn[/]", "fail": "[red]fail[/]"}
         table = Table(box=None, show_header=False, padding=(0, 1))
         for finding in findings:
-            table.add_row(marks[finding.level], f"[bold]{finding.what}[/]", finding.found, f"[dim]{finding.advice}[/]")
+            table.add_row(
+                marks[finding.level], f"[bold]{finding.what}[/]", escape(finding.found), f"[dim]{finding.advice}[/]"
+            )
         out.print(table)
     if any(finding.level == "fail" for finding in findings):
         raise typer.Exit(Exit.FAILED)

@@ -93,11 +93,11 @@ def _done(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except InvalidInput as error:
-        fail(escape(error.detail), Exit.USAGE)
+        fail(error.detail, Exit.USAGE)
     except NotFound as error:
-        fail(f"{escape(error.detail)}: see `grayscale keys ls`", Exit.FAILED)
+        fail(f"{error.detail}: see `grayscale keys ls`", Exit.FAILED)
     except ServingError as error:
-        fail(escape(error.detail), Exit.FAILED)
+        fail(error.detail, Exit.FAILED)
 
 
 def _document(key: ApiKey) -> dict[str, Any]:

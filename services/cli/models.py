@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from services.cli.options import AsJson, Key, Url
@@ -33,7 +34,7 @@ def list_models(url: Url = "http://127.0.0.1:8080", key: Key = None, as_json: As
         for row in model["versions"] or [{"version": "", "state": "UNAVAILABLE", "reason": model["reason"]}]:
             is_default = default == {"model": model["name"], "version": row["version"]}
             state = f"[{_COLOURS.get(row['state'], 'white')}]{row['state']}[/]"
-            table.add_row(model["name"], str(row["version"]), state, "●" if is_default else "", row["reason"])
+            table.add_row(model["name"], str(row["version"]), state, "●" if is_default else "", escape(row["reason"]))
     out.print(table)
 
 
@@ -47,7 +48,7 @@ def show_model(name: Name, url: Url = "http://127.0.0.1:8080", key: Key = None, 
         return
     table = Table(box=None, show_header=False, padding=(0, 1))
     for field, value in document.items():
-        table.add_row(f"[bold]{field}[/]", _text(value))
+        table.add_row(f"[bold]{field}[/]", escape(_text(value)))
     out.print(table)
 
 

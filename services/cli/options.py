@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,3 +10,4 @@ import typer
 Url = Annotated[str, typer.Option(envvar="GRAYSCALE_URL", help="The server's address.")]
 Key = Annotated[str | None, typer.Option(envvar="GRAYSCALE_KEY", help="A key, where the server asks for one.")]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on standard output, for machines.")]
+Models = Annotated[Path, typer.Option(envvar="GRAYSCALE_MODELS", help="The model repository.")]

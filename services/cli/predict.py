@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from services.cli.options import AsJson, Key, Url
 from services.cli.server_client import ServerClient, reason_of
 from services.cli.terminal import Exit, bar, err, fail, out, print_json
+
+NUMBERS_SHOWN = 8  # of an embedding
 
 
 def predict(
@@ -51,7 +54,7 @@ def predict(
         print_json(answers)
     else:
         for answer in answers:
-            _show(answer)
+            show_answer(answer)
     if refused:
         raise typer.Exit(Exit.REFUSED)
 
@@ -63,17 +66,35 @@ def _only_model(server: ServerClient) -> str:
     return str(names[0])
 
 
-def _show(answer: dict[str, Any]) -> None:
+def show_answer(answer: dict[str, Any]) -> None:
+    """One picture's answer, or the reason why there is none, for a person."""
     if "error" in answer:
-        err.print(f"[bold]{answer['file']}[/]: [red]{answer['error']}[/]", soft_wrap=True)
+        err.print(f"[bold]{escape(answer['file'])}[/]: [red]{escape(answer['error'])}[/]", soft_wrap=True)
         return
     served, image = answer["served_by"], answer["results"][0]["image"]
     out.print(
-        f"[bold]{answer['file']}[/]  {image['width']}×{image['height']} {image['format']}  "
+        f"[bold]{escape(answer['file'])}[/]  {image['width']}×{image['height']} {image['format']}  "
         f"[dim]{served['model']}/{served['version']} {served['arm']}, {answer['timings_ms']['total']:.1f} ms[/]"
     )
+    out.print(_summary(answer["results"][0]["predictions"]))
+
+
+def _summary(predictions: Any) -> Table | str:
+    """What a person wants of an answer, whatever the model's task; everything is in `--json`."""
     table = Table(box=None, show_header=False, padding=(0, 1))
-    for prediction in answer["results"][0]["predictions"]:
-        score = prediction["score"]
-        table.add_row(f"  {prediction['label']}", f"{100 * score:5.1f} %", f"[cyan]{bar(score)}[/]")
-    out.print(table)
+    if isinstance(predictions, dict) and "embedding" in predictions:
+        numbers = predictions["embedding"]
+        more = ", …" if len(numbers) > NUMBERS_SHOWN else ""
+        return f"  {len(numbers)} numbers: {', '.join(f'{n:.4f}' for n in numbers[:NUMBERS_SHOWN])}{more}"
+    if isinstance(predictions, dict):
+        for row in predictions["classes"]:
+            _add(table, row["label"], row["share"])
+        return table
+    for row in predictions:
+        _add(table, row["label"], row["score"], *(f"{side:.1f}" for side in row.get("box", ())))
+    return table if predictions else "  [dim]nothing found[/]"
+
+
+def _add(table: Table, label: str, fraction: float, *corners: str) -> None:
+    places = [f"[dim]{corner:>7}[/]" for corner in corners]
+    table.add_row(f"  {escape(label)}", f"{100 * fraction:5.1f} %", f"[cyan]{bar(fraction)}[/]", *places)

@@ -33,7 +33,10 @@ class ServerClient:
         response = self.send(method, path, **options)
         if response.is_error:
             fail(reason_of(response), Exit.REFUSED)
-        return response.json() if response.content else None
+        try:
+            return response.json() if response.content else None
+        except ValueError:
+            fail(f"{self._url} answered with something else than JSON: is it a Grayscale server?", Exit.REFUSED)
 
     def send(self, method: str, path: str, **options: Any) -> httpx.Response:
         """The answer as it is, whatever its status."""
@@ -46,11 +49,13 @@ class ServerClient:
 
 
 def reason_of(response: httpx.Response) -> str:
+    """The server's own words, or its status where it has none."""
     try:
         document = response.json()
     except ValueError:
-        return f"the server answered {response.status_code}"
-    return str(document.get("detail") or document.get("error") or f"the server answered {response.status_code}")
+        document = None
+    said = document if isinstance(document, dict) else {}
+    return str(said.get("detail") or said.get("error") or f"the server answered {response.status_code}")
 
 
 def local_admin_key(url: str) -> str | None:

@@ -32,7 +32,7 @@ class Supervisor:
     def __init__(self, services: Sequence[Service]) -> None:
         self._services = services
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
@@ -41,7 +41,7 @@ class Supervisor:
         self._keepers = [asyncio.create_task(self._keep(service), name=service.name) for service in self._services]
 
     async def stop(self) -> None:
-        self._stopping = True
+        self._stopping.set()
         for service in self._services:
             process = self._processes.get(service.name)
             if process is None or process.returncode is not None:
@@ -60,15 +60,17 @@ class Supervisor:
     async def _keep(self, service: Service) -> None:
         loop = asyncio.get_running_loop()
         wait_s = _RESTART_MIN_S
-        while True:
+        while not self._stopping.is_set():
             started_at = loop.time()
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "services.cli", *service.arguments, env=dict(service.environment),
                 start_new_session=True,  # a terminal's Ctrl-C reaches this process alone, which then stops the others
             )  # fmt: skip
             self._processes[service.name] = process
+            if self._stopping.is_set():  # `stop` came while it was being started, and passed it by
+                process.terminate()
             status = await process.wait()
-            if self._stopping:
+            if self._stopping.is_set():
                 return
             if status in (USAGE_STATUS, 0):
                 if not self.failed.done():
@@ -79,4 +81,4 @@ class Supervisor:
                 "a service died and is started again",
                 extra={"died": service.name, "status": status, "restart_in_s": wait_s},
             )
-            await asyncio.sleep(wait_s)  # `stop` cancels it here
+            await asyncio.sleep(wait_s)  # `stop` cancels it here, when the services that still run have ended

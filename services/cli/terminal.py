@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -25,7 +26,7 @@ class Exit(enum.IntEnum):
 
 def fail(message: str, code: Exit) -> NoReturn:
     """Says why on standard error and ends the command."""
-    err.print(f"[bold red]error:[/] {message}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
     raise typer.Exit(code)
 
 

@@ -18,6 +18,7 @@ import typer
 from services.cli.supervisor import Service, Supervisor
 from services.cli.terminal import Exit, err, fail
 from services.shared.embedded_valkey import NO_VALKEY, valkey_binary, valkey_url
+from services.shared.settings import LOG_LEVELS, SettingsError, Variables
 from services.shared.telemetry.logs import log_as_json
 
 _READY_POLL_S = 0.05
@@ -81,9 +82,16 @@ def up(
         environment["GRAYSCALE_MODEL_SERVER_URL"] = f"127.0.0.1:{grpc_port}"
         own = {**environment, "GRAYSCALE_HOST": "127.0.0.1"}
         services.insert(1, Service("model-server", ("model-server",), own))
-    log_as_json("up", os.environ.get("GRAYSCALE_LOG_LEVEL", "info"))
+    log_as_json("up", _log_level())
     scheme = "https" if tls_cert else "http"
     raise typer.Exit(asyncio.run(_run(services, scheme, host, port)))
+
+
+def _log_level() -> str:
+    try:
+        return Variables(os.environ).word("GRAYSCALE_LOG_LEVEL", "info", LOG_LEVELS)
+    except SettingsError as error:
+        fail(str(error), Exit.USAGE)
 
 
 async def _run(services: list[Service], scheme: str, host: str, port: int) -> int:
