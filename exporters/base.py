@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from exporters.recipe import Recipe, VariantName
+from services.shared.tensors import TensorSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tell = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
@@ -40,15 +41,43 @@ class Reference(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class GraphInfo:
+    """An ONNX file as it was written. `producer` is what wrote it with its version; specs are without the batch."""
+
+    opset: int
+    ir_version: int
+    producer: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+
+class Original(Protocol):
+    """A network with its weights, or an ONNX file, that a recipe names; `sha256` is of the checkpoint or that file."""
+
+    @property
+    def sha256(self) -> str: ...
+
+    @property
+    def reference(self) -> Reference: ...
+
+    def export(self, path: Path, tell: Tell) -> GraphInfo:
+        """Writes the fp32 graph that may be served: one input `image`, uint8 [batch, height, width, channels], and the
+        task's outputs; the batch is dynamic, which was tried. Raises ExportFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class BuiltVariant:
     """A variant's file in a staging directory; `notes` say what was tried and chosen (calibration, layers kept in
-    float …). `precision` is what the served config says. `backend` is `onnxruntime` or `tensorrt`."""
+    float …). `precision` is what the served config says. `backend` is `onnxruntime` or `tensorrt`. The files `beside`
+    are published in the version's directory under their own names."""
 
     name: VariantName
     path: Path
     precision: str
     backend: str = "onnxruntime"
     notes: Mapping[str, Any] = field(default_factory=dict)
+    beside: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +103,15 @@ class VariantBuilder(Protocol):
 @dataclass(frozen=True, slots=True)
 class Parity:
     """A variant's outputs against the reference's on the same inputs: of the first output, over all elements.
-    `top1_agreement` is None for tasks without classes."""
+    `top1_agreement` is None for tasks without classes. `errors` counts elements by the decade of their absolute error
+    (`proof.parity.ERROR_EDGES`); empty where nobody counted."""
 
     images: int
     max_abs: float
     max_relative: float
     cosine: float
     top1_agreement: float | None
+    errors: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +130,8 @@ class Accuracy:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """One batch size and thread count: milliseconds per run, images per second, resident bytes of the process."""
+    """One batch size and thread count: milliseconds per run, images per second, what the
+    model adds to the resident bytes of its process."""
 
     batch: int
     threads: int

@@ -11,6 +11,8 @@ from typing import Any, Literal
 Task = Literal["classification", "detection", "segmentation", "embedding"]
 VariantName = Literal["fp32", "int8", "int8_dynamic", "fp16", "int8_trt", "trt_fp32", "trt_fp16", "trt_int8"]
 
+DEFAULT_MAX_BATCH_SIZE = 32
+
 
 @dataclass(frozen=True, slots=True)
 class NetworkRecipe:
@@ -84,5 +86,5 @@ class Recipe:
     variants: tuple[VariantName, ...] = ("fp32",)
     gates: Gates = Gates()
     profile: ProfileRecipe = ProfileRecipe()
-    max_batch_size: int = 32
+    max_batch_size: int = DEFAULT_MAX_BATCH_SIZE
     text: str = ""  # the file itself, kept as provenance

@@ -1,1 +1,1 @@
-"""Network architectures."""
+"""Network architectures, by the names that a recipe uses."""
