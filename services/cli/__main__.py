@@ -8,9 +8,11 @@ from typing import NoReturn
 
 import typer
 
-from services.cli import keys, models
+from services.cli import export, keys, models
 from services.cli.doctor import doctor
+from services.cli.evaluate import evaluate
 from services.cli.predict import predict
+from services.cli.profile import profile
 from services.cli.up import up
 
 _log = logging.getLogger(__name__)
@@ -24,6 +26,9 @@ app = typer.Typer(
 app.command()(up)
 app.command()(predict)
 app.command()(doctor)
+app.command()(profile)
+app.command()(evaluate)
+app.add_typer(export.app, name="export")
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 
