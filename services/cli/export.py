@@ -146,7 +146,7 @@ def _document(outcome: ExportOutcome, loaded: list[str]) -> dict[str, Any]:
 
 
 def _show(outcome: ExportOutcome, loaded: list[str]) -> None:
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
     table.add_column("variant", no_wrap=True)
     for heading in ("agreement", "accuracy", "max error", "best images/s", "p50"):
         table.add_column(heading, justify="right", no_wrap=True)

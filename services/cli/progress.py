@@ -9,8 +9,10 @@ from services.cli.terminal import err
 
 
 class Bars:
-    """A bar for each step, on standard error; `tell(what, done, total)` is what the work calls. Words up to a colon name
-    the step: `int8: calibrating` and `int8: comparing` share a bar."""
+    """A bar for each step, on standard error; `tell(what, done, total)` is what the work calls.
+
+    Words up to a colon name the step: `int8: calibrating` and `int8: comparing` share a bar.
+    """
 
     def __init__(self) -> None:
         self._progress = Progress(
