@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint dev train lock clean
+.PHONY: help up test lint dev train train-resnet lock clean
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.serve ## set up what serving needs (no PyTorch) and serve models/ on http://127.0.0.1:8080
 	exec $(BIN)/grayscale up
@@ -25,6 +25,9 @@ dev: $(VENV)/.dev ## set up .venv with everything
 
 train: $(VENV)/.dev ## train the sample model anew and print its accuracy
 	$(BIN)/python -m exporters.digits.train
+
+train-resnet: $(VENV)/.dev ## train a ResNet-18 on rendered shapes, into .cache/shapes, and print its accuracy
+	$(BIN)/python -m exporters.shapes.train
 
 lock: $(VENV)/.dev ## resolve requirements/*.txt anew from pyproject.toml
 	$(BIN)/pip-compile $(LOCK) -o requirements/serve.txt pyproject.toml

@@ -77,7 +77,7 @@ def reference_of(repository: ModelRepository, text: str) -> ModelRef:
 def table_of(timings: dict[str, tuple[Timing, ...]]) -> Table:
     """Times in milliseconds; the factor is against the first model with the same threads and batch."""
     table = Table(box=None, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("model", overflow="fold")
+    table.add_column("model", no_wrap=True)
     for heading in ("threads", "batch", "images/s", "", "mean", "± std", "p50", "p95", "p99", "memory"):
         table.add_column(heading, justify="right", no_wrap=True)
     first = {(t.threads, t.batch): t.images_per_s for t in next(iter(timings.values()), ())}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
+import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from torch import nn
 
@@ -22,7 +25,9 @@ from exporters.networks.unet import UNet
 from exporters.original import TorchOriginal, load_original
 from exporters.proof.onnx_runner import OnnxRunner
 from exporters.recipe import Recipe, Task
+from services.shared.predictor import ImageAnswer
 from tests.support.exported_networks import pictures, recipe_of, seeded
+from tests.support.served_export import answers, publish
 
 ROWS: list[tuple[str, Task, int, int, int, dict[str, Any], str]] = [
     ("lenet5", "classification", 10, 28, 1, {}, ".safetensors"),
@@ -114,6 +119,24 @@ def test_a_checkpoint_becomes_a_graph_that_answers_as_pytorch_does(
         ("image", "UINT8", (side, side, channels))
     ]
     assert [(spec.name, spec.shape) for spec in info.outputs] == [(name, expected.shape[1:])]
+    publish(tmp_path / "model.onnx", info, recipe, tmp_path / "models")
+    check_served(asyncio.run(answers(tmp_path / "models", recipe.name, images)), task, expected)
+
+
+def check_served(results: tuple[ImageAnswer, ...], task: Task, expected: Array) -> None:
+    """What a client is told, against the task's own numbers."""
+    assert len(results) == len(expected)
+    for result, row in zip(results, expected, strict=True):
+        if task == "classification":
+            assert result.predictions[0].index == int(row.argmax())
+            assert result.predictions[0].score == pytest.approx(float(row.max()), abs=1e-4)
+        elif task == "embedding":
+            assert result.embedding is not None
+            assert result.embedding.values == pytest.approx(row.tolist(), abs=1e-4)
+        else:
+            assert result.segmentation is not None
+            mask = np.asarray(Image.open(io.BytesIO(result.segmentation.mask_png)))
+            assert (mask == row).mean() > 0.99
 
 
 def resnet_names(depths: tuple[int, ...], convolutions: int) -> set[str]:

@@ -91,6 +91,8 @@ def test_dynamic_int8_and_fp16_answer_as_the_original(tmp_path: Path) -> None:
         parity = measure_parity(built.path, inputs.reference, inputs.evaluation)
         assert parity.top1_agreement is not None
         assert parity.top1_agreement >= least, name
+        [output] = onnx.load(built.path).graph.output
+        assert output.type.tensor_type.elem_type == onnx.TensorProto.FLOAT, name  # what clients are used to
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(10, [4, 4, 2]), (4, [4]), (1, [1])])
