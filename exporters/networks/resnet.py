@@ -10,8 +10,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-_STEM = 64
-
 
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut."""
@@ -59,22 +57,34 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """[n, channels, height, width] float to [n, classes] logits; any height and width from 32 up."""
+    """[n, channels, height, width] float to [n, classes] logits; any height and width from 32 up.
+
+    `width` is the channels of the first stage, 64 in the paper. Without `pool` the stem halves the sides once, not
+    twice: of 32x32 pixels the pooled one leaves a single pixel to the last stage.
+    """
 
     def __init__(
-        self, block: type[BasicBlock | Bottleneck], depths: Sequence[int], *, classes: int = 1000, channels: int = 3
+        self,
+        block: type[BasicBlock | Bottleneck],
+        depths: Sequence[int],
+        *,
+        classes: int = 1000,
+        channels: int = 3,
+        width: int = 64,
+        pool: bool = True,
     ) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, _STEM, 7, stride=2, padding=3, bias=False)
-        self.bn1 = nn.BatchNorm2d(_STEM)
+        self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
-        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
-        self.layer1 = _layer(block, _STEM, 64, depths[0], stride=1)
-        self.layer2 = _layer(block, 64 * block.expansion, 128, depths[1], stride=2)
-        self.layer3 = _layer(block, 128 * block.expansion, 256, depths[2], stride=2)
-        self.layer4 = _layer(block, 256 * block.expansion, 512, depths[3], stride=2)
+        self.maxpool = nn.MaxPool2d(3, stride=2, padding=1) if pool else nn.Identity()
+        out = width * block.expansion
+        self.layer1 = _layer(block, width, width, depths[0], stride=1)
+        self.layer2 = _layer(block, out, 2 * width, depths[1], stride=2)
+        self.layer3 = _layer(block, 2 * out, 4 * width, depths[2], stride=2)
+        self.layer4 = _layer(block, 4 * out, 8 * width, depths[3], stride=2)
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
-        self.fc = nn.Linear(512 * block.expansion, classes)
+        self.fc = nn.Linear(8 * out, classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -86,8 +96,9 @@ class ResNet(nn.Module):
         return logits
 
 
-def resnet18(*, classes: int = 1000, channels: int = 3) -> ResNet:
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes=classes, channels=channels)
+def resnet18(*, classes: int = 1000, channels: int = 3, width: int = 64, pool: bool = True) -> ResNet:
+    depths = (2, 2, 2, 2)
+    return ResNet(BasicBlock, depths, classes=classes, channels=channels, width=width, pool=pool)
 
 
 def resnet34(*, classes: int = 1000, channels: int = 3) -> ResNet:

@@ -80,7 +80,7 @@ class _Search:
         best = self._keep_layers(best, gates)
         notes = {
             "calibration": best.method,
-            "images": min(METHODS[best.method], len(self._calibration)),
+            "images": CalibrationPictures(self._calibration, "", limit=METHODS[best.method]).count,
             "float_nodes": list(self._ends),
             "float_layers": list(best.kept),
             "tried": [

@@ -43,11 +43,17 @@ def prepare(source: Path, path: Path) -> Prepared:
 
 
 class CalibrationPictures:
-    """The first `limit` pictures, in batches, as a CalibrationDataReader gives them."""
+    """The first pictures, at most `limit`, as a CalibrationDataReader gives them.
+
+    In whole batches: ONNX Runtime's histograms take tensors of one shape only. So of more pictures than a batch, up to
+    `_BATCH - 1` are left out; `count` says how many are used.
+    """
 
     def __init__(self, images: LabelledImages, input_name: str, *, limit: int) -> None:
-        batches: Iterator[tuple[Array, Array]] = images.batches(min(_BATCH, limit))
-        self._batches = islice(batches, -(-limit // _BATCH))
+        total = min(limit, len(images))
+        size = min(_BATCH, total)
+        self.count = total - total % size
+        self._batches: Iterator[tuple[Array, Array]] = islice(images.batches(size), self.count // size)
         self._name = input_name
 
     def get_next(self) -> dict[str, Array] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,25 @@ def test_dynamic_int8_and_fp16_answer_as_the_original(tmp_path: Path) -> None:
         assert parity.top1_agreement >= least, name
         [output] = onnx.load(built.path).graph.output
         assert output.type.tensor_type.elem_type == onnx.TensorProto.FLOAT, name  # what clients are used to
+
+
+@pytest.mark.parametrize(
+    ("limit", "batches", "count"), [(60, [16, 16, 16], 48), (16, [16], 16), (5, [5], 5), (1, [1], 1)]
+)
+def test_calibration_comes_in_batches_of_one_shape(limit: int, batches: list[int], count: int) -> None:
+    images = labelled_images("digits:held-out", read_recipe(DIGITS))
+    pictures = CalibrationPictures(images, "image", limit=limit)
+    assert pictures.count == count
+    seen = []
+    while (batch := pictures.get_next()) is not None:
+        seen.append(len(batch["image"]))
+    assert seen == batches
+
+
+def test_any_number_of_pictures_calibrates(tmp_path: Path) -> None:
+    inputs = replace(inputs_in(tmp_path), calibration=labelled_images("digits:train", read_recipe(DIGITS), limit=29))
+    built = Int8Builder().build(inputs, silent)
+    assert [attempt["method"] for attempt in built.notes["tried"]] == list(METHODS)
 
 
 @pytest.mark.parametrize(("limit", "sizes"), [(10, [4, 4, 2]), (4, [4]), (1, [1])])

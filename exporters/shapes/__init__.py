@@ -1,0 +1,1 @@
+"""A network of useful size on pictures that are rendered here: what quantization costs is measured on it."""
