@@ -32,7 +32,7 @@ train-resnet: $(VENV)/.dev ## train a ResNet-18 on rendered shapes, into .cache/
 lock: $(VENV)/.dev ## resolve requirements/*.txt anew from pyproject.toml
 	$(BIN)/pip-compile $(LOCK) -o requirements/serve.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCK) --extra export --extra dev -c requirements/serve.txt -c requirements/constraints.in -o requirements/dev.txt pyproject.toml
-	sed -i 's/+cpu$$//' requirements/dev.txt
+	sed -i -e 's/+cpu$$//' -e 's/^\(tensorrt-[a-z0-9-]*==[0-9.]*\)$$/\1 ; sys_platform == "linux" and platform_machine == "x86_64"/' requirements/dev.txt
 LOCK := --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
 clean: ## remove .venv, caches and the server's state
