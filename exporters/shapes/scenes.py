@@ -14,7 +14,7 @@ SIDE = 32
 SHAPES = ("arrow", "bar", "circle", "crescent", "cross", "heart", "ring", "square", "star", "triangle")
 _FINE = 4  # drawn this many times larger, then averaged: edges are smooth
 _CANVAS = SIDE * _FINE
-_LEAST_CONTRAST = 50.0  # between a shape and its ground, Euclidean in RGB
+_LEAST_CONTRAST = 110.0  # between a shape and its ground, Euclidean in RGB
 
 Points = np.ndarray[Any, np.dtype[np.float64]]
 
@@ -43,7 +43,7 @@ def scene(shape: str, random: np.random.Generator) -> Pixels:
     for _ in range(random.integers(0, 3)):
         _scrap(picture, random, reach=0.1)
     small = cv2.resize(picture, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
-    noisy = small * random.uniform(0.6, 1.1) + random.normal(0, random.uniform(2, 22), small.shape)
+    noisy = small * random.uniform(0.6, 1.1) + random.normal(0, random.uniform(2, 14), small.shape)
     pixels: Pixels = np.clip(noisy, 0, 255).astype(np.uint8)
     return pixels
 

@@ -37,7 +37,7 @@ class Training:
 
     seed: int = 0
     shapes: tuple[str, ...] = SHAPES
-    pictures: int = 8000
+    pictures: int = 12000
     epochs: int = 12
     batch: int = 32
     width: int = 16
