@@ -1,0 +1,104 @@
+"""What one arm did until now, as totals that add up over processes in any order. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from services.shared.release.distinct_keys import DistinctKeysSnapshot
+from services.shared.release.latency_histogram import LatencySnapshot
+
+# Confidences are summed in whole units of 1/10,000: sums of sums do not depend on their order, and stay below 2^63.
+CONFIDENCE_UNITS = 10_000
+
+_Kind = TypeVar("_Kind", int, str)
+
+
+@dataclass(frozen=True, slots=True)
+class ArmSnapshot:
+    """Totals since the process began, but for `in_flight`, which is now.
+
+    `requests` were answered or failed; `errors` are those that failed, by kind. `latency` is of the answered. `classes`
+    are the answered by the first image's best class, `other_classes` those of classes that are not counted apart;
+    `confidence_sum` and `confidence_sumsq` are of that class's score in units and squared units. `compared` answers
+    were held against another version's, `differing` of them had another best class.
+    """
+
+    requests: int = 0
+    errors: Mapping[str, int] = field(default_factory=dict)
+    in_flight: int = 0
+    latency: LatencySnapshot = field(default_factory=LatencySnapshot)
+    classes: Mapping[int, int] = field(default_factory=dict)
+    other_classes: int = 0
+    confidence_sum: int = 0
+    confidence_sumsq: int = 0
+    compared: int = 0
+    differing: int = 0
+    keys: DistinctKeysSnapshot = field(default_factory=DistinctKeysSnapshot)
+
+    @property
+    def failed(self) -> int:
+        return sum(self.errors.values())
+
+    @property
+    def classified(self) -> int:
+        return sum(self.classes.values()) + self.other_classes
+
+    def confidence_mean(self) -> float:
+        """NaN of no classified answers."""
+        return self.confidence_sum / CONFIDENCE_UNITS / self.classified if self.classified else math.nan
+
+    def most_frequent(self, count: int) -> tuple[int, ...]:
+        """The classes that were best most often, the lower index first among equals, at most `count` of them."""
+        return tuple(sorted(self.classes, key=lambda index: (-self.classes[index], index))[:count])
+
+    def merge(self, other: ArmSnapshot) -> ArmSnapshot:
+        """Both together: associative and commutative, with ArmSnapshot() as its zero."""
+        return ArmSnapshot(
+            self.requests + other.requests,
+            _sum(self.errors, other.errors),
+            self.in_flight + other.in_flight,
+            self.latency.merge(other.latency),
+            _sum(self.classes, other.classes),
+            self.other_classes + other.other_classes,
+            self.confidence_sum + other.confidence_sum,
+            self.confidence_sumsq + other.confidence_sumsq,
+            self.compared + other.compared,
+            self.differing + other.differing,
+            self.keys.merge(other.keys),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "requests": self.requests,
+            "errors": dict(self.errors),
+            "in_flight": self.in_flight,
+            "latency": self.latency.to_json(),
+            "classes": [[index, count] for index, count in self.classes.items()],
+            "other_classes": self.other_classes,
+            "confidence_sum": self.confidence_sum,
+            "confidence_sumsq": self.confidence_sumsq,
+            "compared": self.compared,
+            "differing": self.differing,
+            "keys": self.keys.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ArmSnapshot:
+        """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make."""
+        read = {
+            "latency": LatencySnapshot.from_json(document["latency"]),
+            "classes": dict(document["classes"]),
+            "keys": DistinctKeysSnapshot.from_json(document["keys"]),
+        }
+        return cls(**{**document, **read})
+
+
+def _sum(one: Mapping[_Kind, int], other: Mapping[_Kind, int]) -> dict[_Kind, int]:
+    """Not Counter's own `+`, which drops zeros: a cell without answers is still a cell."""
+    total = Counter(one)
+    total.update(other)
+    return dict(total)

@@ -1,0 +1,88 @@
+"""Latencies in buckets spaced by a constant factor: the same relative error everywhere, exact to merge. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+# A bucket's upper bound is GROWTH times its lower one: any value of a bucket tells any other to within 5 %, its
+# geometric middle to within 2.5 % (the spacing of DDSketch: Masson et al., VLDB 2019, arXiv 1908.10693).
+GROWTH = 1.05
+LOWEST_S = 1e-5
+_SCALE = 1 / math.log(GROWTH)
+_INNER = math.ceil(math.log(100.0 / LOWEST_S) * _SCALE)  # to 100 s
+_SHIFT = 1 - math.log(LOWEST_S) * _SCALE
+HIGHEST_S = LOWEST_S * GROWTH**_INNER
+BUCKETS = _INNER + 2  # the first is below LOWEST_S, the last from HIGHEST_S
+
+
+def upper_bound_s(bucket: int) -> float:
+    """What the values of a bucket are below; infinity for the last."""
+    return LOWEST_S * GROWTH**bucket if bucket < BUCKETS - 1 else math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class LatencySnapshot:
+    """How many values fell into each of the BUCKETS until now, and their sum in nanoseconds (whole, so that sums of
+    sums do not depend on their order)."""
+
+    counts: tuple[int, ...] = (0,) * BUCKETS
+    sum_ns: int = 0
+
+    @property
+    def count(self) -> int:
+        return sum(self.counts)
+
+    def quantile_s(self, q: float) -> float:
+        """The smallest value that at least the share q (0 to 1) of all values do not exceed, as its bucket's geometric
+        middle; LOWEST_S or HIGHEST_S beyond them, NaN of no values."""
+        if not self.count:
+            return math.nan
+        rank = max(math.ceil(q * self.count), 1)
+        bucket = next(i for i, below in enumerate(accumulate(self.counts)) if below >= rank)
+        if bucket == 0:
+            return LOWEST_S
+        return HIGHEST_S if bucket == BUCKETS - 1 else upper_bound_s(bucket) / math.sqrt(GROWTH)
+
+    def merge(self, other: LatencySnapshot) -> LatencySnapshot:
+        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        return LatencySnapshot(counts, self.sum_ns + other.sum_ns)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"sum_ns": self.sum_ns, "counts": [[i, count] for i, count in enumerate(self.counts) if count]}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> LatencySnapshot:
+        """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make."""
+        counts = [0] * BUCKETS
+        for bucket, count in document["counts"]:
+            if not 0 <= bucket < BUCKETS:
+                raise ValueError(f"there is no latency bucket {bucket}")
+            counts[bucket] = count
+        return cls(tuple(counts), document["sum_ns"])
+
+
+class LatencyHistogram:
+    """Counts latencies. Not locked: one thread observes."""
+
+    __slots__ = ("_counts", "_sum_ns")
+
+    def __init__(self) -> None:
+        self._counts = [0] * BUCKETS
+        self._sum_ns = 0
+
+    def observe(self, latency_s: float) -> None:
+        """Adds a finite value."""
+        if latency_s < LOWEST_S:
+            self._counts[0] += 1
+        elif latency_s >= HIGHEST_S:
+            self._counts[-1] += 1
+        else:
+            self._counts[int(math.log(latency_s) * _SCALE + _SHIFT)] += 1
+        self._sum_ns += int(latency_s * 1e9)
+
+    def snapshot(self) -> LatencySnapshot:
+        return LatencySnapshot(tuple(self._counts), self._sum_ns)

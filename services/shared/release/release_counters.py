@@ -1,0 +1,83 @@
+"""What one serving process counts about every release, by (release, step, arm). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from services.shared.release.arm_counters import ArmCounters
+from services.shared.release.arm_snapshot import ArmSnapshot
+from services.shared.release.routing import SHADOW, Route
+
+MAX_ARMS = 256
+_FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ArmKey:
+    """An arm in one step of one release: what happened under different weights is never put together."""
+
+    release: str
+    step: int
+    arm: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseSnapshot:
+    """The totals of every arm; what one process publishes, or several together."""
+
+    arms: Mapping[ArmKey, ArmSnapshot] = field(default_factory=dict)
+
+    def merge(self, other: ReleaseSnapshot) -> ReleaseSnapshot:
+        """Both together: associative and commutative, with ReleaseSnapshot() as its zero."""
+        arms = dict(self.arms)
+        for key, snapshot in other.arms.items():
+            arms[key] = arms[key].merge(snapshot) if key in arms else snapshot
+        return ReleaseSnapshot(arms)
+
+    def to_json(self) -> dict[str, Any]:
+        """A document of whole numbers below 2^63, texts, lists and dicts with texts as keys."""
+        arms = [[key.release, key.step, key.arm, snapshot.to_json()] for key, snapshot in sorted(self.arms.items())]
+        return {"format": _FORMAT, "arms": arms}
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> ReleaseSnapshot:
+        """Raises ValueError for a document that this version's `to_json` did not make."""
+        try:
+            if document["format"] != _FORMAT:
+                raise ValueError(f"format {document['format']!r} is not {_FORMAT}")
+            return cls({ArmKey(*key): ArmSnapshot.from_json(arm) for *key, arm in document["arms"]})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"a release's counters cannot be read: {error!r}") from error
+
+
+class ReleaseCounters:
+    """At most MAX_ARMS arms: the ones that began first are forgotten first. Not locked: one thread counts."""
+
+    def __init__(self) -> None:
+        self._arms: dict[tuple[str, int, str], ArmCounters] = {}
+
+    def of(self, route: Route) -> ArmCounters | None:
+        """Where an answer by this route is counted; None when it is no evidence."""
+        return self._arm(route, route.arm) if route.evidence else None
+
+    def shadow_of(self, route: Route) -> ArmCounters | None:
+        """Where the answer of the route's shadow is counted, apart from every live arm; None without one."""
+        return None if route.shadow is None else self._arm(route, SHADOW)
+
+    def forget(self, release: str) -> None:
+        """Drops what was counted for a release that is over."""
+        self._arms = {key: arm for key, arm in self._arms.items() if key[0] != release}
+
+    def snapshot(self) -> ReleaseSnapshot:
+        return ReleaseSnapshot({ArmKey(*key): arm.snapshot() for key, arm in self._arms.items()})
+
+    def _arm(self, route: Route, name: str) -> ArmCounters:
+        key = (route.release, route.step, name)
+        arm = self._arms.get(key)
+        if arm is None:
+            if len(self._arms) >= MAX_ARMS:
+                del self._arms[next(iter(self._arms))]
+            arm = self._arms[key] = ArmCounters(route.cells)
+        return arm

@@ -1,0 +1,1 @@
+"""Where the releases' state is kept."""

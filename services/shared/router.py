@@ -1,0 +1,81 @@
+"""Which version answers a request, and where that is counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.shared.errors import InvalidInput, ServingError
+from services.shared.model_ref import ModelRef
+from services.shared.random_bytes import random_bytes
+from services.shared.release.arm_counters import ArmCounters
+from services.shared.release.release_counters import ReleaseCounters
+from services.shared.release.routing import ReleaseRouting, Route, route_of, routed_by
+
+Resolve = Callable[[str, int | None], ModelRef]
+
+
+@dataclass(slots=True)
+class Passage:
+    """One request on its way: its route, and the counters of the arm, None where its answer is no evidence.
+
+    Exactly one of `answered`, `failed` and `left` is to be called.
+    """
+
+    route: Route
+    key_hash: int
+    counters: ArmCounters | None
+
+    def answered(self, latency_s: float, top_1: int, confidence: float) -> None:
+        if self.counters is not None:
+            self.counters.observe(latency_s, self.key_hash, top_1, confidence)
+
+    def left(self) -> None:
+        """It ended in a way that says nothing about the arm, or goes on in another passage."""
+        if self.counters is not None:
+            self.counters.abandon()
+
+    def failed(self, error: BaseException) -> None:
+        """What is the client's fault, or the client's leaving, says nothing about the arm."""
+        if self.counters is None:
+            return
+        if isinstance(error, ServingError) and not isinstance(error, InvalidInput):
+            self.counters.observe_error(type(error).__name__, self.key_hash)
+        else:
+            self.counters.abandon()
+
+
+class Router:
+    """Routes by the releases that it was last told of. `resolve` gives a name's default ref, or the version that was
+    asked for, and raises NotFound. Belongs to one event loop."""
+
+    def __init__(self, resolve: Resolve, routings: Mapping[str, ReleaseRouting] | None = None) -> None:
+        self._resolve = resolve
+        self.routings: Mapping[str, ReleaseRouting] = routings or {}
+        self.counters = ReleaseCounters()
+
+    def check_known(self, model: str, version: int | None) -> None:
+        """Raises NotFound for a name that nobody knows, so that its images need not be read."""
+        self._resolve(model, version)
+
+    def begin(
+        self,
+        model: str,
+        version: int | None = None,
+        *,
+        key: bytes = b"",
+        api_key: bytes | None = None,
+        forced: str | None = None,
+    ) -> Passage:
+        """Raises NotFound, or InvalidInput for an arm that there is not."""
+        ref = self._resolve(model, version)
+        routing = self.routings.get(model) if version is None else None
+        if routing is None:
+            route = route_of(None, ref, pinned=None if version is None else ref, forced=forced)
+            return Passage(route, 0, None)
+        key_hash = routing.hash_of(routed_by(routing.sticky, key, api_key, lambda: random_bytes(16)))
+        route = route_of(routing, ref, key_hash, forced=forced)
+        counters = self.counters.of(route)
+        if counters is not None:
+            counters.begin()
+        return Passage(route, key_hash, counters)
