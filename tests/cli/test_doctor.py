@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli import doctor
-from services.cli.__main__ import app
+from services.cli.commands import app
 from services.cli.doctor import Finding, examine
 from tests.support.stack import ROOT, free_ports
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 import exporters.parts
 from exporters.recipe_file import read_recipe
-from services.cli.__main__ import app
+from services.cli.commands import app
 from services.cli.terminal import Exit
 from services.shared.repository.disk import DiskRepository
 from tests.support.digit_models import copy_digits

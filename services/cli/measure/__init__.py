@@ -1,0 +1,1 @@
+"""What measures serving: load, servers as processes, the ceiling of the machine, reports. Commands import it lazily."""
