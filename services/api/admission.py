@@ -1,74 +1,127 @@
-"""Who may come in: a bound on requests and on bytes in flight, kept before a body is read."""
+"""Who may come in: a bound on waiting, on requests and on bytes in flight, kept before a body is read."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NoReturn
 
+from services.api.work_estimate import RequestKind, WorkEstimate
+from services.shared.clock import Clock
 from services.shared.errors import Overloaded
 from services.shared.priority import Priority
 
 # The part of the room that each priority may fill: what matters less is refused first, some is always left for HIGH.
 SHARES = {Priority.HIGH: 1.0, Priority.NORMAL: 0.9, Priority.LOW: 0.5}
-_RETRY_AFTER_S = 1.0
+_FEW_REQUESTS, _FEW_PER_CORE = 8, 4
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionLimits:
-    """Of one process: `max_requests` at once, and `max_bytes` of bodies held in memory at once."""
+    """Of one process: `max_requests` at once, `max_bytes` of bodies held in memory at once, and `max_wait_s` of work
+    that is expected to be in front of a request.
+
+    The expectation refuses nobody while few are there (8, and 4 for each core): however wrong it is, work goes on, and
+    what completes corrects it.
+    """
 
     max_requests: int = 512
     max_bytes: int = 512 * 1024 * 1024
+    max_wait_s: float = 5.0
+
+
+def _by_level(room: float) -> list[float]:
+    """Each priority's part, at the priority's number (they count from 1): an enum's hash takes longer than an index."""
+    return [0.0, *(room * SHARES[priority] for priority in sorted(Priority))]
 
 
 class Admission:
-    """Counts what is in flight; belongs to one event loop."""
+    """Counts what is in flight; belongs to one event loop. `cores` work on it."""
 
-    def __init__(self, limits: AdmissionLimits) -> None:
-        self._limits = limits
+    def __init__(self, limits: AdmissionLimits, clock: Clock, *, cores: int = 1) -> None:
+        self._few_requests = max(_FEW_REQUESTS, _FEW_PER_CORE * cores)
+        self._max_wait_s = _by_level(limits.max_wait_s)
+        self._max_requests = [max(1, int(part)) for part in _by_level(limits.max_requests)]
+        self._max_bytes = _by_level(limits.max_bytes)
+        self._work = WorkEstimate(busy_from=self._few_requests // 2)
+        self._monotonic = clock.monotonic
         self.requests = 0
         self.bytes = 0
         self.refused = 0
 
-    def enter(self, body_bytes: int, priority: Priority) -> Place:
-        """A place for a request whose body has at most that many bytes, until it `leave`s.
+    @property
+    def expected_wait_s(self) -> float:
+        """How long everything that is in flight is expected to take."""
+        return self._work.expected_s
+
+    def enter(self, kind: object, body_bytes: int, priority: Priority, timeout_s: float = math.inf) -> Place:
+        """A place for a request whose body has at most that many bytes, until it `leave`s. Requests of one (hashable)
+        `kind` are taken to be alike; `timeout_s` is after how long nobody wants the answer.
 
         Raises Overloaded at once when there is none. A body larger than the whole room gets in when it would be alone.
         """
-        if self.requests >= max(1, int(self._limits.max_requests * SHARES[priority])):
-            self._refuse()
-        self.take(body_bytes, 0, priority)
-        self.requests += 1
-        return Place(self, priority, body_bytes)
+        requests, wait_s = self.requests, self._work.expected_s
+        if requests >= self._few_requests and (wait_s > self._max_wait_s[priority] or wait_s > timeout_s):
+            self._refuse("the answer would come too late: try again, or somewhere else")
+        if requests >= self._max_requests[priority]:
+            self._refuse("the server has all the work that it can hold: try again")
+        self._take(body_bytes, 0, priority)
+        self.requests = requests + 1
+        return Place(self, self._work.expect(kind), priority, body_bytes)
 
-    def take(self, more_bytes: int, held_bytes: int, priority: Priority) -> None:
-        """Room for more bytes of a request that holds some already; raises Overloaded."""
-        others = self.bytes - held_bytes
-        if others > 0 and self.bytes + more_bytes > self._limits.max_bytes * SHARES[priority]:
-            self._refuse()
+    def enter_at_once(self, kind: object, body_bytes: int, priority: Priority) -> Place | None:
+        """The same; None instead of a refusal, which `enter` is to make and to count."""
+        if (
+            (self.requests >= self._few_requests and self._work.expected_s > self._max_wait_s[priority])
+            or self.requests >= self._max_requests[priority]
+            or self.bytes + body_bytes > self._max_bytes[priority]
+        ):
+            return None
+        self.bytes += body_bytes
+        self.requests += 1
+        return Place(self, self._work.expect(kind), priority, body_bytes)
+
+    def _take(self, more_bytes: int, held_bytes: int, priority: Priority) -> None:
+        """Room for more bytes of a request that holds some already."""
+        if self.bytes > held_bytes and self.bytes + more_bytes > self._max_bytes[priority]:
+            self._refuse("the server holds all the bodies that it can: try again")
         self.bytes += more_bytes
 
-    def _refuse(self) -> NoReturn:
+    def _refuse(self, why: str) -> NoReturn:
         self.refused += 1
-        raise Overloaded("the server has all the work that it can hold: try again", retry_after_s=_RETRY_AFTER_S)
+        # By then, what is in flight now will have been answered.
+        raise Overloaded(why, retry_after_s=max(1.0, self._work.expected_s))
 
 
-@dataclass(slots=True)
 class Place:
     """One request's place; leaving twice changes nothing."""
 
-    _admission: Admission
-    _priority: Priority
-    _bytes: int
-    _held: bool = True
+    __slots__ = ("_admission", "_began_s", "_bytes", "_held", "_kind", "_priority")
+
+    def __init__(self, admission: Admission, kind: RequestKind, priority: Priority, body_bytes: int) -> None:
+        self._admission = admission
+        self._kind = kind
+        self._priority = priority
+        self._bytes = body_bytes
+        self._held = True
+        self._began_s: float | None = None
 
     def grow(self, more_bytes: int) -> None:
         """Room for a body that did not say how long it is, as it comes; raises Overloaded."""
-        self._admission.take(more_bytes, self._bytes, self._priority)
+        self._admission._take(more_bytes, self._bytes, self._priority)
         self._bytes += more_bytes
 
-    def leave(self) -> None:
+    def begin(self) -> None:
+        """The whole body is there: from now on the request is work. Beginning twice changes nothing."""
+        if self._began_s is None:
+            self._began_s = now_s = self._admission._monotonic()
+            self._admission._work.begin(now_s)
+
+    def leave(self, *, worked: bool = True) -> None:
+        """`worked`: the request was computed, so that it tells what such requests cost."""
         if self._held:
             self._held = False
-            self._admission.requests -= 1
-            self._admission.bytes -= self._bytes
+            admission = self._admission
+            admission.requests -= 1
+            admission.bytes -= self._bytes
+            admission._work.end(self._kind, self._began_s, admission._monotonic(), worked=worked)

@@ -46,6 +46,17 @@ class Authenticator:
         check_scopes(caller, needed)
         return caller
 
+    def predicting(self, scope: AsgiScope) -> Caller | None:
+        """The caller of a prediction, when it can be told without waiting that it may have it uncounted; else None."""
+        keys = self._store.at_once()
+        if keys is None:
+            return None
+        caller = caller_of(keys, presented_key(scope), require_key=self._require_key)
+        key = caller.key
+        if Scope.PREDICT not in caller.scopes or (key is not None and (key.rate_per_s or key.daily_quota)):
+            return None
+        return caller
+
 
 def needed_scopes(scope: AsgiScope) -> tuple[Scope, ...]:
     """What a request needs; naming the arm that shall answer is a tester's."""

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import Scope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.api.alarm import Alarm
+from services.api.connection_bounds import ConnectionBounds
 from services.api.lingering_transport import LingeringTransport
-from services.api.problems import problem
-from services.shared.errors import InvalidInput
+from services.api.refusal import last_answer
+from services.api.request_cycle import Quick, RequestCycle, complete_scope
 
 _log = logging.getLogger("grayscale.access")
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionBounds:
-    """What one connection may cost.
-
-    `header_timeout_s`: from the connection, or from a request's first byte, to the end of its headers.
-    `max_pipelined`: requests that wait for the answer of an earlier one; one of 18 bytes costs kilobytes here.
-    `discard_s`: how long a body that nobody wants is still read after the answer.
-    `stalled_s`: how long a client may take nothing of an answer that does not fit into the socket's buffers.
-    """
-
-    header_timeout_s: float = 15.0
-    max_header_bytes: int = 32 * 1024
-    max_headers: int = 100
-    max_pipelined: int = 16
-    keep_alive_s: int = 75  # longer than the 60 s of common load balancers, so that they close first
-    discard_s: float = 5.0
-    stalled_s: float = 30.0
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -55,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
         loop: asyncio.AbstractEventLoop,
         bounds: ConnectionBounds,
         on_close: Callable[[], None],
+        quick: Quick | None = None,
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=loop)
         self._bounds = bounds
@@ -62,6 +45,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._headers_due = Alarm(loop, bounds.header_timeout_s, self._headers_late)
         self._discarding = Alarm(loop, bounds.discard_s, self._abort)
         self._stalled = Alarm(loop, bounds.stalled_s, self._check_progress)
+        self._idle = Alarm(loop, bounds.keep_alive_s, self.timeout_keep_alive_handler)
+        self._quick = quick
+        self._answering: RequestCycle | None = None
+        self._new: RequestCycle | None = None  # it waits for the rest of what came with its headers
         self._unwritten = 0
         self._header_bytes = self._header_count = 0
         self._unparsed = 0  # bytes since the parser last had something to tell
@@ -81,9 +68,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._headers_due.start()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for alarm in (self._headers_due, self._discarding, self._stalled):
-            alarm.stop()
+        for alarm in (self._headers_due, self._discarding, self._stalled, self._idle):
+            alarm.close()
         self.transport.lost()
+        if self._answering is not None:
+            self._answering.leave()
         super().connection_lost(exc)
         self._on_close()
 
@@ -113,23 +102,21 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
-        self._unset_keepalive_if_required()
+        self._idle.stop()
         self._unparsed += len(data)
         try:
             while data:
                 data = self._feed(data)
+            self._begin_new()
             # The parser keeps a header, a trailer or a chunk's extension to itself until it is whole, however long.
             if self._unparsed > 2 * self._bounds.max_header_bytes:
                 self._fail(431, "a header of the request, or what stands between its chunks, is too long")
         except (httptools.HttpParserError, ValueError):
+            self._begin_new()
             self._refuse()
             return
         if self._unanswered == 0 and not (self._in_body or self._headers_due.running):
-            # Stray line ends, or the rest of an unwanted body, have stopped uvicorn's timer and begun no request.
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+            self._idle.start()  # stray line ends, or the rest of an unwanted body, have begun no request
 
     def _feed(self, data: bytes) -> bytes:
         """What must be read again: a request that asks for another protocol, without that wish.
@@ -159,15 +146,19 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
-        super().on_url(url)
+        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_count += 1
         self._count(len(name) + len(value))
-        if name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
+        name = name.lower()
+        if name == b"transfer-encoding" and value.lower() != b"chunked":
             self._fail(501, "Transfer-Encoding: only chunked is known here")  # RFC 9112, 6.1
-        if not self._in_body:  # a trailer must not pass for a header (RFC 9110, 6.5.1)
-            super().on_header(name, value)
+        if self._in_body:  # a trailer must not pass for a header (RFC 9110, 6.5.1)
+            return
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
 
     def _count(self, size: int) -> None:
         self._header_bytes += size
@@ -178,30 +169,73 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._headers_due.stop()
         self._unparsed = 0
-        if self.parser.get_http_version() not in ("1.0", "1.1"):
+        version, method = self.parser.get_http_version(), self.parser.get_method()
+        if version not in ("1.0", "1.1"):
             self._fail(400, "use HTTP/1.1")
         # Exactly one, and who asks for none may be read differently by what stands in front (RFC 9112, 3.2).
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (hosts == 0 and self.parser.get_http_version() == "1.1"):
+        hosts = sum([name == b"host" for name, _ in self.headers])
+        if hosts > 1 or (hosts == 0 and version == "1.1"):
             self._fail(400, "the request needs one Host header")
-        if self.parser.get_method() == b"CONNECT":
+        if method == b"CONNECT":
             self._fail(501, "this server is no proxy")
         self._upgrading = self.parser.should_upgrade()
         if not self._upgrading:
-            super().on_headers_complete()
+            self._begin_cycle(version, method.decode("ascii"))
             self._in_body = True
             self._unanswered += 1
 
+    def _begin_cycle(self, version: str, method: str) -> None:
+        cycle = RequestCycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        complete_scope(cast(Scope, self.scope), self.url, version, method, cycle)
+        self.cycle = cycle
+        if self._answering is None:
+            self._answering = self._new = cycle
+        else:  # after the answers of the requests before it
+            self.flow.pause_reading()
+            self.pipeline.appendleft((cycle, self.app))
+
+    def _begin_new(self) -> None:
+        """Once everything that came with a request's headers was read: often that is all of it."""
+        cycle, self._new = self._new, None
+        if cycle is None or (self._quick is not None and cycle.body_complete and self._quick(cycle, self._answer)):
+            return
+        self._answer(cycle)
+
+    def _answer(self, cycle: RequestCycle) -> None:
+        self._answering = cycle
+        task = self.loop.create_task(cycle.run_asgi(self.app))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
     def on_body(self, body: bytes) -> None:
         self._unparsed = 0
-        super().on_body(body)
+        cycle = self.cycle
+        if cycle.response_complete:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         self._unparsed = 0
         self._in_body = False
         self._discarding.stop()
-        if not self._upgrading:
-            super().on_message_complete()
+        if not (self._upgrading or self.cycle.response_complete):
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
 
     def _headers_late(self) -> None:
         if self._unanswered:  # reading may have been paused meanwhile: the client is not to blame
@@ -221,9 +255,21 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._answers_before_refusal == 0:
                 self._send_refusal()
                 return
-        super().on_response_complete()
+        self._answer_next()
         if self._in_body and self.cycle.response_complete and not self.transport.is_closing():
             self._discarding.start()
+
+    def _answer_next(self) -> None:
+        self._answering = None
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, _ = self.pipeline.pop()
+            self._answer(cycle)  # type: ignore[arg-type]
+        else:
+            self._idle.start()
 
     def _fail(self, status: int, detail: str) -> None:
         """Makes the parser stop, whose own error then leads to `_refuse`."""
@@ -245,11 +291,5 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _send_refusal(self) -> None:
         status, detail = self._refusal or (400, "this is not a request that HTTP/1.1 knows")
-        request_id = os.urandom(16).hex()
-        _log.info("a request could not be read", extra={"request_id": request_id, "status": status, "reason": detail})
-        answer = problem(InvalidInput(detail), request_id, status=None if status == 400 else status)
-        headers = [*self.server_state.default_headers, *answer.headers]
-        headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
-        lines = [name + b": " + value + b"\r\n" for name, value in headers]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", answer.body)))
+        self.transport.write(last_answer(status, detail, self.server_state.default_headers))
         self.transport.close()

@@ -5,11 +5,11 @@ starting ──"serving"──> serving ──"ready"──> ready ──finish�
 
 from __future__ import annotations
 
-import asyncio
 import enum
-import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from services.api.child_process import ChildProcess
 
 
 class Phase(enum.Enum):
@@ -23,8 +23,7 @@ class Phase(enum.Enum):
 class Child:
     """A process of the API as its parent sees it; `open` counts the connections handed to it and not yet closed."""
 
-    process: asyncio.subprocess.Process
-    control: socket.socket
+    process: ChildProcess
     started_at: float
     phase: Phase = Phase.STARTING
     open: int = 0

@@ -11,7 +11,9 @@ from typing import Any
 import uvicorn
 from starlette.types import ASGIApp
 
-from services.api.bounded_protocol import BoundedProtocol, ConnectionBounds
+from services.api.bounded_protocol import BoundedProtocol
+from services.api.connection_bounds import ConnectionBounds
+from services.api.request_cycle import Quick
 
 
 class ConnectionServer(uvicorn.Server):
@@ -27,7 +29,9 @@ class ConnectionServer(uvicorn.Server):
         finish_s: float,
         tls: dict[str, Any] | None = None,
         bounds: ConnectionBounds | None = None,
+        quick: Quick | None = None,
     ) -> None:
+        self._quick = quick
         self._bounds = bounds or ConnectionBounds()
         super().__init__(
             uvicorn.Config(
@@ -69,7 +73,8 @@ class ConnectionServer(uvicorn.Server):
                 on_close()
 
         def protocol() -> asyncio.Protocol:
-            return BoundedProtocol(self.config, self.server_state, self.lifespan.state, loop, self._bounds, close_once)
+            state = self.lifespan.state
+            return BoundedProtocol(self.config, self.server_state, state, loop, self._bounds, close_once, self._quick)
 
         # Who says hello and no more must not keep the connection.
         handshake_s = self._bounds.header_timeout_s if self.config.ssl else None

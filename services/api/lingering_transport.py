@@ -47,7 +47,7 @@ class LingeringTransport(asyncio.Transport):
     def lost(self) -> None:
         """To be called when the connection has ended."""
         self._closing = True
-        self._end.stop()
+        self._end.close()
 
     def abort(self) -> None:
         self._closing = True

@@ -12,15 +12,15 @@ import logging
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import Coroutine, Mapping
 from pathlib import Path
 
 from services.api import handover
 from services.api.child import Child, Phase, least_busy
+from services.api.child_process import ChildProcess
 from services.api.listener import listen
-from services.api.settings import METRICS_DIR, ApiSettings
+from services.api.settings import ApiSettings
 from services.shared.telemetry.sum_over_processes import retire
 
 _log = logging.getLogger(__name__)
@@ -33,9 +33,12 @@ _EXTRA_FINISH_S = 10.0  # beyond the process's own bound, before it is killed
 class ApiParent:
     """`run` returns the exit status. SIGTERM and SIGINT drain; SIGHUP replaces the processes one after the other."""
 
-    def __init__(self, settings: ApiSettings, environment: Mapping[str, str], metrics_dir: Path) -> None:
+    def __init__(
+        self, settings: ApiSettings, environment: Mapping[str, str], metrics_dir: Path, first: ChildProcess | None
+    ) -> None:
         self._settings = settings
-        self._environment = {**environment, METRICS_DIR: str(metrics_dir)}
+        self._environment = environment
+        self._begun = first  # was started ahead of us
         self._metrics_dir = metrics_dir
         self._children: list[Child] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -51,8 +54,9 @@ class ApiParent:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)
         loop.add_signal_handler(signal.SIGHUP, lambda: self._spawn_task(self._roll(listener)))
+        loop.add_signal_handler(signal.SIGCHLD, self._reap)
         for _ in range(self._settings.processes):
-            await self._start(listener)
+            self._start(listener)
         await self._stopping.wait()
         await self._stop(listener)
         return 0
@@ -88,7 +92,7 @@ class ApiParent:
         others = sorted((c for c in self._children if c is not first), key=lambda c: c.open)
         for child in (first, *(c for c in others if c.phase in (Phase.READY, Phase.SERVING))):
             try:
-                handover.send_connection(child.control, connection)
+                handover.send_connection(child.process.control, connection)
             except OSError:  # it is gone, or does not keep up: the next one
                 continue
             child.open += 1
@@ -98,7 +102,7 @@ class ApiParent:
     def _hear(self, child: Child, listener: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
             while True:
-                message, _ = handover.receive(child.control)
+                message, _ = handover.receive(child.process.control)
                 if message == handover.CLOSED:
                     child.open -= 1
                 elif message == handover.SERVING and child.phase is Phase.STARTING:
@@ -107,36 +111,34 @@ class ApiParent:
                     child.phase = Phase.READY
                     _log.info("an API process is ready", extra={"pid": child.process.pid})
                 elif not message:
-                    asyncio.get_running_loop().remove_reader(child.control)
+                    asyncio.get_running_loop().remove_reader(child.process.control)
                     child.phase = Phase.FINISHING
                     break
         self._set_accepting(listener)
 
     # Processes
 
-    async def _start(self, listener: socket.socket) -> Child:
-        ours, theirs = handover.channel()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "services.api",
-            env={**self._environment, handover.CONTROL_FD: str(theirs.fileno())},
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,  # a terminal's Ctrl-C reaches the parent alone, which then drains
-        )
-        theirs.close()
+    def _start(self, listener: socket.socket) -> Child:
+        process, self._begun = self._begun or ChildProcess.start(self._environment), None
         loop = asyncio.get_running_loop()
-        child = Child(process, ours, loop.time())
+        child = Child(process, loop.time())
         self._children.append(child)
-        loop.add_reader(ours, self._hear, child, listener)
+        with contextlib.suppress(OSError):  # it has ended already: `_watch` sees to that
+            handover.send_start(process.control, self._metrics_dir)
+        loop.add_reader(process.control, self._hear, child, listener)
         self._spawn_task(self._watch(child, listener))
+        process.poll()  # SIGCHLD may have come before anybody listened
         return child
+
+    def _reap(self) -> None:
+        for child in self._children:
+            child.process.poll()
 
     async def _watch(self, child: Child, listener: socket.socket) -> None:
         status = await child.process.wait()
         loop = asyncio.get_running_loop()
-        loop.remove_reader(child.control)
-        child.control.close()
+        loop.remove_reader(child.process.control)
+        child.process.control.close()
         self._children.remove(child)
         retire(self._metrics_dir, child.process.pid)
         self._set_accepting(listener)
@@ -151,7 +153,7 @@ class ApiParent:
         )
         await asyncio.sleep(wait_s)
         if not self._stopping.is_set():
-            await self._start(listener)
+            self._start(listener)
 
     async def _roll(self, listener: socket.socket) -> None:
         """Replaces every process by a new one, the new one first; stops at the first that does not get ready."""
@@ -159,7 +161,7 @@ class ApiParent:
             for old in [c for c in self._children if c.phase is not Phase.FINISHING]:
                 if self._stopping.is_set():  # `_stop` ends those that it sees, and would wait for one begun now
                     return
-                new = await self._start(listener)
+                new = self._start(listener)
                 try:
                     async with asyncio.timeout(_REPLACEMENT_READY_S):
                         while new.phase is not Phase.READY and new.process.returncode is None:
@@ -177,21 +179,20 @@ class ApiParent:
     def _finish(self, child: Child) -> None:
         child.phase = Phase.FINISHING
         with contextlib.suppress(OSError):
-            child.control.send(handover.FINISH)
+            child.process.control.send(handover.FINISH)
 
     async def _gone(self, child: Child) -> None:
         try:
             await asyncio.wait_for(child.process.wait(), self._settings.finish_s + _EXTRA_FINISH_S)
         except TimeoutError:
             _log.error("an API process did not finish in time and is killed", extra={"pid": child.process.pid})
-            child.process.kill()
+            child.process.send_signal(signal.SIGKILL)
             await child.process.wait()
 
     async def _stop(self, listener: socket.socket) -> None:
         """Not ready at once, still accepting for the drain delay, then closed, then what was accepted is finished."""
         for child in self._children:
-            with contextlib.suppress(ProcessLookupError):
-                child.process.send_signal(signal.SIGTERM)
+            child.process.send_signal(signal.SIGTERM)
         await asyncio.sleep(self._settings.drain_delay_s)
         if self._accepting:
             self._accept(listener)  # what reached the queue before it closes is still served
@@ -210,7 +211,10 @@ class ApiParent:
         task.add_done_callback(self._tasks.discard)
 
 
-def run_api(settings: ApiSettings, environment: Mapping[str, str] = os.environ) -> int:
-    """Runs the API until a signal ends it; the exit status."""
+def run_api(
+    settings: ApiSettings, environment: Mapping[str, str] = os.environ, first: ChildProcess | None = None
+) -> int:
+    """Runs the API until a signal ends it; the exit status. `first` is a process that was started with the same
+    environment already; who started it discards it when this raises OSError."""
     with tempfile.TemporaryDirectory(prefix="grayscale-api-") as metrics_dir:
-        return asyncio.run(ApiParent(settings, environment, Path(metrics_dir)).run())
+        return asyncio.run(ApiParent(settings, environment, Path(metrics_dir), first).run())

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.types import ASGIApp
 
 from services.api.admission import Admission
 from services.api.auth import Authenticator
 from services.api.context import RequestContext
-from services.api.documented_api import DocumentedApi
-from services.api.error_handlers import add_error_handlers
-from services.api.gates import AdmissionGate, SmallBodies
+from services.api.deferred_parts import DeferredApp, DeferredLimiter, DeferredOutbound
+from services.api.gates import AdmissionGate
 from services.api.key_guard import KeyGuard
 from services.api.predict import PredictRoute
 from services.api.predict_answer import AnswerWriter
 from services.api.protocol_route import ProtocolRoute
-from services.api.routes.health import health_routes
-from services.api.routes.models import model_routes
+from services.api.quick_predict import QuickPredict
+from services.api.request_cycle import Quick
+from services.api.request_records import RequestRecords
 from services.api.settings import ApiSettings
 from services.shared.audit import AuditLog
 from services.shared.clock import SystemClock
+from services.shared.deferred import Deferred
 from services.shared.feedback import FeedbackSigner, feedback_key
 from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
@@ -31,13 +33,12 @@ from services.shared.keys.file import FileKeyStore
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_app import build_oip_app
 from services.shared.outbound.base import OutboundClient
-from services.shared.outbound.client import HttpcoreOutboundClient
 from services.shared.predictor import Predictor
 from services.shared.quotas.base import QuotaLimiter
-from services.shared.quotas.memory import MemoryQuotaLimiter
-from services.shared.quotas.redis import RedisQuotaLimiter
+from services.shared.release_store.last_known import LastKnownRouting
+from services.shared.router import Router
+from services.shared.telemetry.access_log import AccessLog
 from services.shared.telemetry.http_requests import HttpRequests
-from services.shared.telemetry.prometheus import render, render_http
 from services.shared.telemetry.sum_over_processes import SharedMetrics
 from services.shared.version import VERSION
 from services.shared.wiring import (
@@ -62,21 +63,41 @@ class Doors:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """What the application and its quick way share of every request."""
+
+    records: RequestRecords
+    authenticator: Authenticator
+    admission: Admission
+    answers: AnswerWriter
+
+
+@dataclass(frozen=True, slots=True)
 class ApiParts:
-    """One process of the API: `app` answers, `serving` runs the models, `predictor` is the path between them."""
+    """One process of the API: `app` answers, `quick` what is over at once, `serving` runs the models,
+    `predictor` is the path between them; `deferred` is what `complete` makes ahead of its first use."""
 
     serving: Serving
     predictor: Predictor
     app: ASGIApp
+    quick: Quick
     shared_metrics: SharedMetrics | None
     doors: Doors
+    access_log: AccessLog | None
+    deferred: tuple[Deferred[Any], ...]
+
+    async def complete(self) -> None:
+        """Makes everything that no first prediction needs, so that no later request waits for it."""
+        for each in self.deferred:
+            await each.get()
 
     async def close(self, drain_s: float) -> None:
         self.predictor.close()
         await self.serving.close(drain_s)
         await self.doors.outbound.aclose()
-        if isinstance(self.doors.limiter, RedisQuotaLimiter):
-            await self.doors.limiter.close()
+        await self.doors.limiter.close()
+        if self.access_log is not None:
+            self.access_log.flush()
 
 
 def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda: False) -> ApiParts:
@@ -87,59 +108,108 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
     budget = PixelBudget(settings.decode_memory_bytes)
     predictor = Predictor(
         serving.client,
-        serving.follower.resolve,
+        Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read()),
         lambda config: ImagePreprocessor(parse_image_settings(config), settings.max_pixels, budget),
         decode_threads=settings.cores,
         generation=lambda ref: serving.follower.current.loaded.get(ref, 0),
     )
+    limiter, outbound = Deferred(lambda: _limiter(settings)), Deferred(lambda: _outbound(settings))
     doors = Doors(
         keys=FileKeyStore(settings.data_dir),
-        limiter=RedisQuotaLimiter(settings.redis_url) if settings.redis_url else MemoryQuotaLimiter(),
+        limiter=DeferredLimiter(limiter),
         audit=AuditLog(settings.data_dir),
-        outbound=HttpcoreOutboundClient(settings.outbound),
+        outbound=DeferredOutbound(outbound),
         signer=FeedbackSigner(feedback_key(settings.data_dir / "feedback.key")),
     )
     requests = HttpRequests()
 
     def own_metrics() -> bytes:
+        from services.shared.telemetry.prometheus import render, render_http
+
         return render(serving.metrics()) + render_http(requests)
 
     shared_metrics = SharedMetrics(settings.metrics_dir, own_metrics) if settings.metrics_dir else None
     metrics = shared_metrics.total if shared_metrics else own_metrics
-    app = build_app(serving, predictor, doors, settings, metrics, requests, draining)
-    return ApiParts(serving, predictor, app, shared_metrics, doors)
+    documented = Deferred(lambda: _documented(serving, metrics))
+    access_log = AccessLog("api") if settings.access_log and settings.log_level in ("debug", "info") else None
+    bounds = bounds_of(settings, doors, requests, access_log)
+    app = build_app(serving, predictor, doors, bounds, settings, DeferredApp(documented))
+    app = RequestContext(app, bounds.records, draining=draining)
+    quick = QuickPredict(
+        predictor.brief,
+        bounds.records,
+        bounds.authenticator,
+        bounds.admission,
+        bounds.answers,
+        limits=settings.upload,
+        draining=draining,
+    )
+    deferred = (documented, limiter, outbound)
+    return ApiParts(serving, predictor, app, quick, shared_metrics, doors, access_log, deferred)
+
+
+def bounds_of(
+    settings: ApiSettings, doors: Doors, requests: HttpRequests, access_log: AccessLog | None = None
+) -> Bounds:
+    clock = SystemClock()
+    return Bounds(
+        RequestRecords(requests, access_log),
+        Authenticator(doors.keys, require_key=settings.require_key),
+        Admission(settings.admission, clock, cores=settings.cores),
+        AnswerWriter(doors.signer, clock),
+    )
+
+
+def _documented(serving: Serving, metrics: Callable[[], bytes]) -> ASGIApp:
+    from services.api.documented_app import documented_app
+
+    return documented_app(serving, metrics)
+
+
+def _limiter(settings: ApiSettings) -> QuotaLimiter:
+    if settings.redis_url:
+        from services.shared.quotas.redis import RedisQuotaLimiter
+
+        return RedisQuotaLimiter(settings.redis_url)
+    from services.shared.quotas.memory import MemoryQuotaLimiter
+
+    return MemoryQuotaLimiter()
+
+
+def _outbound(settings: ApiSettings) -> OutboundClient:
+    from services.shared.outbound.client import HttpcoreOutboundClient
+
+    return HttpcoreOutboundClient(settings.outbound)
 
 
 def build_app(
     serving: Serving,
     predictor: Predictor,
     doors: Doors,
+    bounds: Bounds,
     settings: ApiSettings,
-    metrics: Callable[[], bytes],
-    requests: HttpRequests,
-    draining: Callable[[], bool],
+    documented: ASGIApp,
 ) -> ASGIApp:
-    """The ASGI application, read from the inside out: FastAPI, the protocol, the hot route, places, keys, context."""
-    clock = SystemClock()
-    api = DocumentedApi(title="Grayscale inference API", version=VERSION)
-    add_error_handlers(api)
-    api.include_router(health_routes(serving.readiness, metrics))
-    api.include_router(model_routes(serving.client, serving.control, serving.follower))
+    """What is inside the request context, read from the inside out: `documented` (FastAPI), the protocol, the hot
+    route, places, keys."""
 
     async def is_ready() -> bool:
         return not await serving.readiness.reasons()
 
     handler = ProtocolHandler(serving.client, resolve=serving.resolve, server_version=VERSION, is_ready=is_ready)
-    app: ASGIApp = ProtocolRoute(SmallBodies(api), build_oip_app(handler, limits=settings.upload.body))
+    app: ASGIApp = ProtocolRoute(documented, build_oip_app(handler, limits=settings.upload.body))
     app = PredictRoute(
         app,
         predictor,
         doors.outbound,
-        AnswerWriter(doors.signer, clock),
+        bounds.answers,
         limits=settings.upload,
         default_timeout_s=settings.default_timeout_s,
     )
-    app = AdmissionGate(app, Admission(settings.admission), max_body_bytes=settings.upload.body.max_bytes)
-    authenticator = Authenticator(doors.keys, require_key=settings.require_key)
-    app = KeyGuard(app, authenticator, limiter=doors.limiter, audit=doors.audit, clock=clock)
-    return RequestContext(app, requests, draining=draining)
+    app = AdmissionGate(
+        app,
+        bounds.admission,
+        max_body_bytes=settings.upload.body.max_bytes,
+        default_timeout_s=settings.default_timeout_s,
+    )
+    return KeyGuard(app, bounds.authenticator, limiter=doors.limiter, audit=doors.audit)

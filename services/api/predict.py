@@ -9,22 +9,24 @@ from urllib.parse import parse_qsl
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.api.auth import Caller
 from services.api.predict_answer import AnswerWriter
 from services.api.problems import problem
 from services.api.routing_key import routing_key
-from services.api.uploads import ImageUrl, UploadLimits, check_media_type, images_in
+from services.api.uploads import ImageUrl, UploadLimits, images_in, media_type_of
+from services.shared.answer import Answer
 from services.shared.asgi import BodyLimits, ClientGone, header, off_loop, read_body, while_connected
 from services.shared.errors import BodyTimeout, DeadlineExceeded, InvalidInput, UnsupportedMediaType
 from services.shared.model_ref import check_model_name, parse_version
 from services.shared.outbound.base import OutboundClient
-from services.shared.predictor import Answer, Predictor
+from services.shared.predictor import Predictor
 from services.shared.priority import Priority, parse_priority
 
 _PREFIX, _SUFFIX = "/v1/models/", "/predict"
 ROUTE = "/v1/models/{model}/predict"
+DEFAULT_TOP_K = 5
 MAX_TIMEOUT_MS = 600_000
 MAX_TOP_K = 100
-STABLE = "stable"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 
 
@@ -36,6 +38,7 @@ class PredictOptions:
     version: int | None
     timeout_s: float
     priority: Priority
+    forced: str | None
 
 
 def _whole(text: str, name: str, low: int, high: int) -> int:
@@ -51,18 +54,20 @@ def options_of(scope: Scope, default_timeout_s: float) -> PredictOptions:
     values = dict(parse_qsl(query.decode("latin-1"), keep_blank_values=True)) if query else {}
     timeout, priority = header(scope, b"x-timeout-ms"), header(scope, b"x-priority")
     arm = header(scope, b"x-release-arm")
-    if arm is not None and arm != STABLE.encode():
-        name = arm.decode("latin-1")[:64]
-        raise InvalidInput(f"X-Release-Arm is {name!r}: no release is in progress, so there is only {STABLE!r}",
-                           field="X-Release-Arm")  # fmt: skip
     return PredictOptions(
-        top_k=_whole(values["top_k"], "top_k", 1, MAX_TOP_K) if "top_k" in values else 5,
+        top_k=_whole(values["top_k"], "top_k", 1, MAX_TOP_K) if "top_k" in values else DEFAULT_TOP_K,
         version=parse_version(values["version"]) if "version" in values else None,
         timeout_s=default_timeout_s
         if timeout is None
         else _whole(timeout.decode("latin-1"), "X-Timeout-Ms", 1, MAX_TIMEOUT_MS) / 1000,
+        forced=None if arm is None else arm.decode("latin-1"),
         priority=Priority.NORMAL if priority is None else parse_priority(priority.decode("latin-1")),
     )
+
+
+def model_of(path: str) -> str | None:
+    """The model in the path of a predict request, not checked yet; None for another path."""
+    return path[len(_PREFIX) : -len(_SUFFIX)] if path.startswith(_PREFIX) and path.endswith(_SUFFIX) else None
 
 
 class PredictRoute:
@@ -86,22 +91,23 @@ class PredictRoute:
         self._default_timeout_s = default_timeout_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        if not (path.startswith(_PREFIX) and path.endswith(_SUFFIX)):
+        name = model_of(scope["path"])
+        if name is None:
             await self._app(scope, receive, send)
             return
         scope["state"]["route"] = ROUTE
         if scope["method"] != "POST":
             await _wrong_method(scope, send)
             return
-        model = check_model_name(path[len(_PREFIX) : -len(_SUFFIX)])
+        model = check_model_name(name)
         options = options_of(scope, self._default_timeout_s)
         key = routing_key(scope)
-        trace = _TRACEPARENT.fullmatch((header(scope, b"traceparent") or b"").decode("latin-1"))
+        parent = header(scope, b"traceparent")
+        trace = _TRACEPARENT.fullmatch(parent.decode("latin-1")) if parent else None
         if trace:
             scope["state"].setdefault("log", {})["trace_id"] = trace.group(1)
         self._predictor.check_known(model, options.version)
-        check_media_type(header(scope, b"content-type"))
+        media_type = media_type_of(header(scope, b"content-type"))
         if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
             raise UnsupportedMediaType(
                 "a Content-Encoding is not read here: images are compressed already", field="Content-Encoding"
@@ -109,9 +115,9 @@ class PredictRoute:
         end = asyncio.get_running_loop().time() + options.timeout_s
         try:
             body = await self._body(scope, receive, end)
-            content_type = header(scope, b"content-type")
-            images = await off_loop(len(body), lambda: images_in(content_type, body, self._limits))
-            answer = await while_connected(receive, self._predict(model, images, options, end))
+            images = await off_loop(len(body), lambda: images_in(media_type, body, self._limits))
+            work = self._predict(model, images, options, end, key.key, caller_id(scope))
+            answer = await while_connected(scope, receive, work)
         except ClientGone:
             return
         await self._answers.send(answer, model, key.set_cookie, scope, send)
@@ -127,13 +133,22 @@ class PredictRoute:
             raise DeadlineExceeded("the deadline passed while the body was read") from error
 
     async def _predict(
-        self, model: str, images: tuple[bytes | ImageUrl, ...], options: PredictOptions, end: float
+        self,
+        model: str,
+        images: tuple[bytes | ImageUrl, ...],
+        options: PredictOptions,
+        end: float,
+        key: bytes,
+        api_key: bytes | None,
     ) -> Answer:
         fetched = await self._fetched(images, end)
         return await self._predictor.predict(
             model,
             fetched,
             version=options.version,
+            key=key,
+            api_key=api_key,
+            forced=options.forced,
             top=options.top_k,
             timeout_s=end - asyncio.get_running_loop().time(),
             priority=options.priority,
@@ -156,6 +171,12 @@ class PredictRoute:
         except ExceptionGroup as failures:  # the first failure cancelled the other fetches
             raise failures.exceptions[0] from None
         return [task.result() for task in tasks]
+
+
+def caller_id(scope: Scope) -> bytes | None:
+    """The id of the key that the request was let in with."""
+    caller: Caller | None = scope["state"].get("caller")
+    return caller.key.key_id.encode() if caller is not None and caller.key is not None else None
 
 
 async def _wrong_method(scope: Scope, send: Send) -> None:

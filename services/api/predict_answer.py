@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from typing import Any
 
 import orjson
 from starlette.types import Scope, Send
 
+from services.shared.answer import Answer, ImageAnswer
 from services.shared.clock import Clock
 from services.shared.feedback import FeedbackClaim, FeedbackSigner
 from services.shared.imaging.classification import Prediction
-from services.shared.predictor import Answer, ImageAnswer
-
-
-def _top_1(results: tuple[ImageAnswer, ...]) -> int:
-    return results[0].predictions[0].index if results and results[0].predictions else -1
+from services.shared.random_bytes import random_bytes
 
 
 def _predictions(result: ImageAnswer) -> Any:
@@ -47,8 +43,9 @@ class AnswerWriter:
 
     def body(self, answer: Answer, request_id: str, model: str) -> bytes:
         timings = answer.timings_ms
-        at, nonce = int(self._clock.now()), os.urandom(8).hex()
-        claim = FeedbackClaim(answer.served_by, answer.arm, _top_1(answer.results), at, nonce=nonce)
+        at, nonce = int(self._clock.now()), random_bytes(8).hex()
+        route = answer.route
+        claim = FeedbackClaim(route.ref, route.arm, answer.top_1[0], at, route.release, route.step, nonce)
         return orjson.dumps(
             {
                 "request_id": request_id,
@@ -72,6 +69,14 @@ class AnswerWriter:
         )
 
     async def send(self, answer: Answer, model: str, cookie: bytes | None, scope: Scope, send: Send) -> None:
+        headers, body = self.response(answer, model, cookie, scope)
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    def response(
+        self, answer: Answer, model: str, cookie: bytes | None, scope: Scope
+    ) -> tuple[list[tuple[bytes, bytes]], bytes]:
+        """The headers and the body; notes for the request's log line what answered."""
         state, timings = scope["state"], answer.timings_ms
         body = self.body(answer, state["request_id"], model)
         state.setdefault("log", {}).update(model=str(answer.served_by), arm=answer.arm, infer_ms=timings.infer)
@@ -85,5 +90,4 @@ class AnswerWriter:
         ]
         if cookie is not None:
             headers.append((b"set-cookie", cookie))
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        return headers, body

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from collections.abc import Iterable
 
 from starlette.types import Scope, Send
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from services.api.problems import problem
 from services.shared.asgi import Answer, send_answer
-from services.shared.errors import ServingError
+from services.shared.errors import InvalidInput, ServingError
 from services.shared.oip import json_document
 from services.shared.oip.http_error import status_of
+from services.shared.random_bytes import random_bytes
+
+_log = logging.getLogger("grayscale.access")
+
+
+def last_answer(status: int, detail: str, default_headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The bytes of an answer to what cannot be read as a request; the connection is closed after it."""
+    request_id = random_bytes(16).hex()
+    _log.info("a request could not be read", extra={"request_id": request_id, "status": status, "reason": detail})
+    answer = problem(InvalidInput(detail), request_id, status=None if status == 400 else status)
+    headers = [*default_headers, *answer.headers]
+    headers += [(b"x-request-id", request_id.encode()), (b"connection", b"close")]
+    lines = [name + b": " + value + b"\r\n" for name, value in headers]
+    return b"".join((STATUS_LINE[status], *lines, b"\r\n", answer.body))
 
 
 async def refuse(scope: Scope, error: ServingError, send: Send) -> None:

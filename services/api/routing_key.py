@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ from starlette.types import Scope
 
 from services.shared.asgi import header
 from services.shared.errors import InvalidInput
+from services.shared.random_bytes import random_bytes
 
 COOKIE = "grayscale_key"
 _MAX_AGE_S = 365 * 24 * 3600
@@ -38,7 +38,7 @@ def routing_key(scope: Scope) -> RoutingKey:
     kept = _cookie(header(scope, b"cookie"))
     if kept is not None:
         return RoutingKey(kept)
-    fresh = os.urandom(16).hex()
+    fresh = random_bytes(16).hex()
     if header(scope, b"sec-fetch-site") is None:
         return RoutingKey(fresh.encode())
     secure = "; Secure" if scope.get("scheme") == "https" else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from services.api.admission import AdmissionLimits
 from services.api.uploads import UploadLimits
 from services.shared.asgi import BodyLimits
-from services.shared.imaging.picture_file import MAX_PIXELS
+from services.shared.imaging.limits import MAX_PIXELS
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
 from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
 
@@ -94,13 +94,17 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
         max_pixels=variables.integer("GRAYSCALE_MAX_PIXELS", default.max_pixels, minimum=1),
         decode_memory_bytes=variables.integer("GRAYSCALE_DECODE_MEMORY_BYTES", default.decode_memory_bytes, minimum=1),
         upload=_upload(variables, default.upload),
-        admission=AdmissionLimits(
-            max_requests=variables.integer("GRAYSCALE_MAX_IN_FLIGHT", default.admission.max_requests, minimum=1),
-            max_bytes=variables.integer(
-                "GRAYSCALE_MAX_IN_FLIGHT_BYTES", default.admission.max_bytes, minimum=1, maximum=2**62
-            ),
-        ),
+        admission=_admission(variables, default.admission),
         outbound=outbound_settings(variables),
+    )
+
+
+def _admission(variables: Variables, default: AdmissionLimits) -> AdmissionLimits:
+    max_wait_ms = round(1000 * default.max_wait_s)
+    return AdmissionLimits(
+        max_requests=variables.integer("GRAYSCALE_MAX_IN_FLIGHT", default.max_requests, minimum=1),
+        max_bytes=variables.integer("GRAYSCALE_MAX_IN_FLIGHT_BYTES", default.max_bytes, minimum=1, maximum=2**62),
+        max_wait_s=variables.integer("GRAYSCALE_MAX_WAIT_MS", max_wait_ms, minimum=1, maximum=600_000) / 1000,
     )
 
 

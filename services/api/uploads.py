@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 
 import orjson
@@ -14,6 +15,9 @@ from services.shared.asgi import BodyLimits
 from services.shared.errors import InvalidInput, TooLarge, UnsupportedMediaType
 
 _READ = frozenset({b"multipart/form-data", b"application/octet-stream", b"application/json"})
+# As nearly every client writes them; what looks different is left to the parser.
+_FORM = re.compile(rb"multipart/form-data; ?boundary=([A-Za-z0-9'()+_./:=?-]{1,70})")
+_FIELD = re.compile(rb'form-data; name="([A-Za-z0-9_.\[\]-]+)"(?:$|; filename="[^"\\;]*"$)')
 _IMAGE_FIELD = b"image"
 _MAX_OTHER_FIELDS = 64
 _JSON_VALUES_PER_IMAGE = 8
@@ -34,9 +38,20 @@ class ImageUrl:
     url: str
 
 
-def check_media_type(content_type: bytes | None) -> None:
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """Of a body that is read here: `name` in lower case, `boundary` of a form."""
+
+    name: bytes
+    boundary: bytes = b""
+
+
+def media_type_of(content_type: bytes | None) -> MediaType:
     """Raises UnsupportedMediaType; asked before the body is read."""
-    media_type, _ = parse_options_header(content_type or b"")
+    usual = _FORM.fullmatch(content_type or b"")
+    if usual is not None:
+        return MediaType(b"multipart/form-data", usual[1])
+    media_type, options = parse_options_header(content_type or b"")
     if media_type not in _READ and not media_type.startswith(b"image/"):
         raise UnsupportedMediaType(
             f"a body of type {media_type.decode('latin-1')[:80]!r} is not read here: send multipart/form-data with a "
@@ -44,20 +59,19 @@ def check_media_type(content_type: bytes | None) -> None:
             'application/octet-stream), or JSON {"images": [{"b64": "…"}]}',
             field="Content-Type",
         )
+    return MediaType(media_type, options.get(b"boundary", b""))
 
 
-def images_in(content_type: bytes | None, body: bytes, limits: UploadLimits) -> tuple[bytes | ImageUrl, ...]:
-    """The images of a body, at least one, in order. Raises InvalidInput, TooLarge or UnsupportedMediaType."""
-    check_media_type(content_type)
-    media_type, options = parse_options_header(content_type or b"")
-    if media_type == b"multipart/form-data":
-        images = _multipart_images(body, options.get(b"boundary", b""), limits)
+def images_in(media_type: MediaType, body: bytes, limits: UploadLimits) -> tuple[bytes | ImageUrl, ...]:
+    """The images of a body, at least one, in order. Raises InvalidInput or TooLarge."""
+    if media_type.name == b"multipart/form-data":
+        images = _multipart_images(body, media_type.boundary, limits)
         if not images:
             raise InvalidInput(
                 "the form has no file named 'image': add one, as in `-F image=@photo.jpg`", field="image"
             )
         return images
-    if media_type == b"application/json":
+    if media_type.name == b"application/json":
         return _json_images(body, limits)
     if not body:
         raise InvalidInput("the body is empty: send the bytes of an image", field="body")
@@ -102,11 +116,14 @@ def _too_many(limits: UploadLimits) -> TooLarge:
     return TooLarge(f"more than {limits.max_images} images in one request: send several requests", field="image")
 
 
+def _field_of(disposition: bytes) -> bytes | None:
+    usual = _FIELD.match(disposition)
+    return usual[1] if usual is not None else parse_options_header(disposition)[1].get(b"name")
+
+
 def _multipart_images(body: bytes, boundary: bytes, limits: UploadLimits) -> tuple[bytes, ...]:
     parts = parts_of(body, boundary, max_parts=limits.max_images + _MAX_OTHER_FIELDS)
-    images = tuple(
-        part.content for part in parts if parse_options_header(part.disposition)[1].get(b"name") == _IMAGE_FIELD
-    )
+    images = tuple([part.content for part in parts if _field_of(part.disposition) == _IMAGE_FIELD])
     if len(images) > limits.max_images:
         raise _too_many(limits)
     return images

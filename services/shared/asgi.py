@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from services.shared.errors import BodyTimeout, TooLarge
 
@@ -38,13 +38,39 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+_FIELDS = "grayscale.fields"  # the key of a scope's headers by name, made when first asked for
+EXCHANGE = "grayscale.exchange"  # the key of an Exchange among a scope's extensions
+
+
+class Exchange(Protocol):
+    """What our own HTTP server tells of a request beside ASGI, so that nobody must wait for what is there already.
+
+    `body_complete`: the next `receive` gives the whole (rest of the) body at once. `on_disconnect` is called when the
+    client leaves before its answer is complete, which `disconnected` tells from then on.
+    """
+
+    disconnected: bool
+    on_disconnect: Callable[[], object] | None
+
+    @property
+    def body_complete(self) -> bool: ...
+
+
 class ClientGone(Exception):
     """The client closed the connection before it was answered."""
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that lower-case name."""
-    return next((value for key, value in scope["headers"] if key == name), None)
+    return headers_of(scope).get(name)
+
+
+def headers_of(scope: Scope) -> Mapping[bytes, bytes]:
+    """The first header of each name."""
+    fields: Mapping[bytes, bytes] | None = scope.get(_FIELDS)
+    if fields is None:  # of a dozen look-ups for a request, the first makes the table for all
+        fields = scope[_FIELDS] = dict(reversed(scope["headers"]))
+    return fields
 
 
 def text_header(scope: Scope, name: str) -> str:
@@ -58,11 +84,20 @@ def declared_length(scope: Scope) -> int | None:
     return int(value) if value.isdigit() and len(value) < 64 else None  # int() of thousands of digits would raise
 
 
+def exchange_of(scope: Scope) -> Exchange | None:
+    """What our own server tells of this request; None under another server."""
+    extensions = scope.get("extensions")
+    exchange: Exchange | None = extensions.get(EXCHANGE) if extensions else None
+    return exchange
+
+
 async def read_body(scope: Scope, receive: Receive, limits: BodyLimits) -> bytes:
     """The body as it came; raises TooLarge (from the header alone where it says so), BodyTimeout or ClientGone."""
-    too_large = TooLarge(f"the body is larger than {limits.max_bytes} bytes: send less at once")
     if (declared_length(scope) or 0) > limits.max_bytes:
-        raise too_large
+        raise _too_large(limits)
+    exchange = exchange_of(scope)
+    if exchange is not None and exchange.body_complete:  # no timers for what is there
+        return _body_of(await receive(), 0, limits)
     chunks: list[bytes] = []
     size, more = 0, True
     loop = asyncio.get_running_loop()
@@ -72,12 +107,8 @@ async def read_body(scope: Scope, receive: Receive, limits: BodyLimits) -> bytes
             while more:
                 bound.reschedule(min(end, loop.time() + limits.idle_s))
                 message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                chunks.append(message.get("body", b""))
+                chunks.append(_body_of(message, size, limits))
                 size += len(chunks[-1])
-                if size > limits.max_bytes:
-                    raise too_large
                 more = message.get("more_body", False)
     except TimeoutError:
         bounds = f"{limits.timeout_s:g} s, with no pause of {limits.idle_s:g} s"
@@ -85,11 +116,45 @@ async def read_body(scope: Scope, receive: Receive, limits: BodyLimits) -> bytes
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+def _body_of(message: Message, size_before: int, limits: BodyLimits) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    body: bytes = message.get("body", b"")
+    if size_before + len(body) > limits.max_bytes:
+        raise _too_large(limits)
+    return body
+
+
+def _too_large(limits: BodyLimits) -> TooLarge:
+    return TooLarge(f"the body is larger than {limits.max_bytes} bytes: send less at once")
+
+
+async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """The result of `work`, which is cancelled when the client leaves (then ClientGone is raised).
 
     To be called when the whole body was read: what comes next from the client can only be its leaving.
     """
+    exchange, task = exchange_of(scope), asyncio.current_task()
+    if exchange is None or task is None:
+        return await _while_connected(receive, work)
+    has_left = exchange.disconnected
+    if has_left:
+        work.close()
+        raise ClientGone
+    exchange.on_disconnect = task.cancel
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if not exchange.disconnected:
+            raise
+        task.uncancel()
+        raise ClientGone from None
+    finally:
+        exchange.on_disconnect = None
+
+
+async def _while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """The same by ASGI alone: two more tasks."""
     task = asyncio.create_task(work)
     watch = asyncio.create_task(_leaving(receive))
     try:

@@ -1,13 +1,15 @@
 """`feedback_id`: what the server itself said about an answer, signed, so that it needs to remember nothing.
 
 A token is base64url(payload + MAC): the payload is a JSON array [format, release, step, arm, model, version, top-1,
-Unix seconds, nonce], the MAC the first 16 bytes of HMAC-SHA256 (RFC 2104; truncation as in its section 5).
+Unix seconds, nonce], the MAC 16 bytes of BLAKE2b keyed with the secret (RFC 7693, section 2.9): as strong a MAC as
+HMAC-SHA256 cut to that length, and a tenth of its time for so few bytes.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import hmac
 import os
 import tempfile
@@ -21,7 +23,7 @@ from services.shared.model_ref import ModelRef
 
 KEY_BYTES = 32
 EXPIRES_S = 30 * 24 * 3600.0  # truth often comes late: a month
-_FORMAT = 1
+_FORMAT = 2
 _MAC_BYTES = 16
 _MAX_TOKEN = 512
 
@@ -47,7 +49,7 @@ class FeedbackSigner:
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_BYTES:
             raise ValueError(f"a feedback key has {KEY_BYTES} bytes")
-        self._key = key
+        self._keyed = hashlib.blake2b(digest_size=_MAC_BYTES, key=key)
 
     def sign(self, claim: FeedbackClaim) -> str:
         fields = [
@@ -84,7 +86,9 @@ class FeedbackSigner:
         return FeedbackClaim(ModelRef(name, version), arm, top_1, at, release, step, nonce)
 
     def _mac(self, payload: bytes) -> bytes:
-        return hmac.digest(self._key, payload, "sha256")[:_MAC_BYTES]
+        mac = self._keyed.copy()
+        mac.update(payload)
+        return mac.digest()
 
 
 def _text(data: bytes) -> str:

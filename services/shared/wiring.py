@@ -23,8 +23,6 @@ from services.shared.inference.base import InferenceClient
 from services.shared.inference.local import LocalInference
 from services.shared.inference.readiness import Readiness
 from services.shared.inference.remote_control import RemoteControl
-from services.shared.inference.triton import TritonInference
-from services.shared.inference.triton.channel import Tls
 from services.shared.model_ref import ModelRef
 from services.shared.repository.disk import DiskRepository
 from services.shared.telemetry.base import ModelMetrics
@@ -78,12 +76,12 @@ class LocalServing(Serving):
         clock = SystemClock()
         self._store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self._repository = DiskRepository(settings.models_dir)
-        onnx = OnnxRuntimeBackend()
+        onnx = OnnxRuntimeBackend(settings.data_dir / "onnxruntime")
         tensorrt = TensorRtBackend(fallback=onnx, cache_dir=settings.data_dir / "tensorrt")
         self._engine = Engine(
             self._repository,
             {backend.name: backend for backend in (onnx, tensorrt)},
-            placement=Placement(settings.cores),
+            placement=Placement(settings.cores, wide_cores=len(os.sched_getaffinity(0))),
             clock=clock,
         )
         self.follower = FleetFollower(self._store)
@@ -120,6 +118,10 @@ class RemoteServing(Serving):
     """A model server elsewhere: ours, or any that speaks the protocol. The store keeps what names mean."""
 
     def __init__(self, settings: ServingSettings, remote: RemoteSettings) -> None:
+        # gRPC takes 40 ms and 10 MB, which a process with its own models does without.
+        from services.shared.inference.triton import TritonInference
+        from services.shared.inference.triton.channel import Tls
+
         store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self.follower = FleetFollower(store)
         tls = Tls(remote.ca.read_bytes()) if remote.ca else None

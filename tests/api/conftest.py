@@ -8,7 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from services.api.parts import Doors, build_app
+from services.api.context import RequestContext
+from services.api.documented_app import documented_app
+from services.api.parts import Doors, bounds_of, build_app
 from services.api.settings import ApiSettings
 from services.api.uploads import UploadLimits
 from services.shared.asgi import BodyLimits
@@ -22,6 +24,7 @@ from services.shared.keys.memory import MemoryKeyStore
 from services.shared.outbound.fake import FakeOutboundClient
 from services.shared.predictor import Predictor
 from services.shared.quotas.memory import MemoryQuotaLimiter
+from services.shared.router import Router
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.prometheus import render_http
 from tests.support.fake_models import classifier
@@ -61,14 +64,16 @@ async def http(
 ) -> AsyncIterator[httpx.AsyncClient]:
     predictor = Predictor(
         serving.client,
-        serving.follower.resolve,
+        Router(serving.follower.resolve),
         lambda config: ImagePreprocessor(parse_image_settings(config)),
         decode_threads=2,
     )
     requests = HttpRequests()
     settings = ApiSettings(models_dir=Path("models"), upload=LIMITS)
     doors = Doors(keys, MemoryQuotaLimiter(), AuditLog(tmp_path), outbound, FeedbackSigner(bytes(32)))
-    app = build_app(serving, predictor, doors, settings, lambda: render_http(requests), requests, lambda: False)
+    documented = documented_app(serving, lambda: render_http(requests))
+    bounds = bounds_of(settings, doors, requests)
+    app = RequestContext(build_app(serving, predictor, doors, bounds, settings, documented), bounds.records)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

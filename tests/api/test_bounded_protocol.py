@@ -10,6 +10,7 @@ import pytest
 import uvloop
 
 from services.api.context import RequestContext
+from services.api.request_records import RequestRecords
 from services.shared.telemetry.http_requests import HttpRequests
 from tests.support.connections import App, serving
 from tests.support.hostile_http import post, request
@@ -103,7 +104,7 @@ def test_a_late_header_does_not_cut_the_answer_before_it(run: Run) -> None:
 def test_stray_bytes_do_not_keep_a_connection_for_ever(run: Run, stray: bytes) -> None:
     async def test() -> None:
         length = 0 if stray == b"\r\n" else len(stray)
-        app = RequestContext(App(), HttpRequests())
+        app = RequestContext(App(), RequestRecords(HttpRequests()))
         async with serving(app, keep_alive_s=1) as (_, connect):
             client = await connect()
             await client.send(post("/refuse", "a/b", b"", length=length, close=False))
@@ -116,7 +117,7 @@ def test_stray_bytes_do_not_keep_a_connection_for_ever(run: Run, stray: bytes) -
 
 def test_who_waits_for_leave_gets_it_or_the_end_of_the_connection(run: Run) -> None:
     async def test() -> None:
-        async with serving(RequestContext(App(), HttpRequests())) as (_, connect):
+        async with serving(RequestContext(App(), RequestRecords(HttpRequests()))) as (_, connect):
             wanted = await connect()
             await wanted.send(post("/", "a/b", b"", "Expect: 100-continue", length=3, close=False))
             assert await wanted.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -134,7 +135,7 @@ def test_who_waits_for_leave_gets_it_or_the_end_of_the_connection(run: Run) -> N
 
 def test_an_early_answer_reaches_a_client_that_is_still_sending(run: Run) -> None:
     async def test() -> None:
-        async with serving(RequestContext(App(), HttpRequests())) as (_, connect):
+        async with serving(RequestContext(App(), RequestRecords(HttpRequests()))) as (_, connect):
             client = await connect()
             await client.send(post("/refuse", "a/b", b"", length=16 * MIB))
             for _ in range(16):
@@ -147,7 +148,7 @@ def test_an_early_answer_reaches_a_client_that_is_still_sending(run: Run) -> Non
 @pytest.mark.parametrize("close", [True, False])
 def test_a_body_that_nobody_wants_is_not_read_for_ever(run: Run, close: bool) -> None:
     async def test() -> None:
-        async with serving(RequestContext(App(), HttpRequests()), discard_s=0.2) as (server, connect):
+        async with serving(RequestContext(App(), RequestRecords(HttpRequests())), discard_s=0.2) as (server, connect):
             client = await connect()
             await client.send(post("/refuse", "a/b", b"", length=10**12, close=close))
             await until(lambda: server.connections == 1)

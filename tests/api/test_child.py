@@ -31,13 +31,13 @@ NOBODY: Any = None  # the process and the socket play no part in the decision
     ],
 )
 def test_the_least_busy_of_those_who_can_answer(children: list[tuple[Phase, int]], chosen: int | None) -> None:
-    made = [Child(NOBODY, NOBODY, 0.0, phase, count) for phase, count in children]
+    made = [Child(NOBODY, 0.0, phase, count) for phase, count in children]
     found = least_busy(made)
     assert found is (None if chosen is None else made[chosen])
 
 
 def test_connections_are_spread_one_by_one() -> None:
-    children = [Child(NOBODY, NOBODY, 0.0, READY) for _ in range(3)]
+    children = [Child(NOBODY, 0.0, READY) for _ in range(3)]
     for _ in range(20):
         found = least_busy(children)
         assert found is not None

@@ -14,6 +14,7 @@ import pytest
 import uvloop
 
 from services.api.context import RequestContext
+from services.api.request_records import RequestRecords
 from services.shared.telemetry.http_requests import HttpRequests
 from tests.support.certificates import certificate
 from tests.support.connections import App, pair, serving
@@ -54,7 +55,7 @@ def test_a_connection_is_kept_for_the_next_request_and_not_longer(run: Run) -> N
 def test_answers_ask_for_the_end_while_draining(run: Run) -> None:
     async def test() -> None:
         draining = False
-        app = RequestContext(App(), HttpRequests(), draining=lambda: draining)
+        app = RequestContext(App(), RequestRecords(HttpRequests()), draining=lambda: draining)
         async with serving(app) as (_, connect):
             client = await connect()
             await client.send(HEAD)

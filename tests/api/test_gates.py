@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -11,44 +10,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from services.api.admission import Admission, AdmissionLimits
 from services.api.gates import SMALL_BODY_BYTES, AdmissionGate, SmallBodies
+from services.shared.clock import ManualClock
 from services.shared.errors import InferenceFailed, Overloaded, TooLarge
-
-GONE: Message = {"type": "http.disconnect"}
-
-
-def scope(
-    path: str = "/v1/models/m/predict", method: str = "POST", kind: str = "http", **headers: bytes | None
-) -> Scope:
-    given = [(name.replace("_", "-").encode(), value) for name, value in headers.items() if value is not None]
-    return {"type": kind, "method": method, "path": path, "headers": given}
-
-
-def part(body: bytes, more: bool = False) -> Message:
-    return {"type": "http.request", "body": body, "more_body": more}
-
-
-def receiving(messages: Iterable[Message]) -> Receive:
-    left = iter([*messages, GONE])
-
-    async def receive() -> Message:
-        return next(left)
-
-    return receive
-
-
-class Sent(list[Message]):
-    """What a client gets."""
-
-    async def __call__(self, message: Message) -> None:
-        self.append(message)
-
-    @property
-    def status(self) -> int:
-        return int(self[0]["status"])
-
-    @property
-    def headers(self) -> dict[bytes, bytes]:
-        return dict(self[0]["headers"])
+from services.shared.priority import Priority
+from tests.support.asgi_calls import Sent, part, receiving, scope
 
 
 class App:
@@ -78,7 +43,7 @@ class App:
 def gate(
     max_requests: int = 10, max_bytes: int = 1000, error: Exception | None = None
 ) -> tuple[AdmissionGate, App, Admission]:
-    admission = Admission(AdmissionLimits(max_requests, max_bytes))
+    admission = Admission(AdmissionLimits(max_requests, max_bytes), ManualClock())
     app = App(admission, error)
     return AdmissionGate(app, admission, max_body_bytes=500), app, admission
 
@@ -129,7 +94,7 @@ async def test_a_place_is_left_whatever_happens() -> None:
 
 async def test_without_a_place_a_prediction_is_refused_unread() -> None:
     entered, app, admission = gate(max_requests=1)
-    admission.enter(0, 1)  # type: ignore[arg-type]  # the protocol's level of HIGH
+    admission.enter("other", 0, Priority.HIGH)
     with pytest.raises(Overloaded):
         await entered(scope(), receiving([]), Sent())
     assert app.calls == 0
@@ -137,7 +102,7 @@ async def test_without_a_place_a_prediction_is_refused_unread() -> None:
 
 async def test_without_a_place_a_call_of_the_protocol_is_refused_in_its_own_form() -> None:
     entered, app, admission = gate(max_requests=1)
-    admission.enter(0, 1)  # type: ignore[arg-type]
+    admission.enter("other", 0, Priority.HIGH)
     sent = Sent()
     await entered(scope("/v2/models/m/infer"), receiving([]), sent)
     assert sent.status == 503
@@ -149,7 +114,7 @@ async def test_without_a_place_a_call_of_the_protocol_is_refused_in_its_own_form
 async def test_a_body_that_outgrows_the_room_while_it_comes_is_refused() -> None:
     for path in ("/v1/models/m/predict", "/v2/models/m/infer"):
         entered, app, admission = gate(max_bytes=100)
-        admission.enter(50, 1)  # type: ignore[arg-type]
+        admission.enter("other", 50, Priority.HIGH)
         sent, parts = Sent(), [part(b"x" * 30, True)] * 10
         try:
             await entered(scope(path), receiving(parts), sent)
@@ -168,10 +133,10 @@ async def test_a_body_that_outgrows_the_room_while_it_comes_is_refused() -> None
 async def test_the_priority_of_a_request_decides_its_share(priority: bytes | None, admitted: int) -> None:
     entered, _, admission = gate(max_requests=10)
     for _ in range(admitted - 1):
-        admission.enter(0, 1)  # type: ignore[arg-type]
+        admission.enter("other", 0, Priority.HIGH)
     given = scope(x_priority=priority, content_length=b"1")
     await entered(given, receiving([part(b"x")]), Sent())
-    admission.enter(0, 1)  # type: ignore[arg-type]
+    admission.enter("other", 0, Priority.HIGH)
     with pytest.raises(Overloaded):
         await entered(given, receiving([part(b"x")]), Sent())
 

@@ -6,7 +6,9 @@ import contextlib
 import os
 import resource
 import socket
+import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -52,9 +54,38 @@ def test_words_stay_apart_and_in_order(pair: Pair, word: bytes) -> None:
 
 
 def test_the_words_are_all_different() -> None:
-    words = {handover.CONNECTION, handover.FINISH, handover.SERVING, handover.READY, handover.CLOSED}
-    assert len(words) == 5
+    words = {
+        handover.START, handover.CONNECTION, handover.FINISH, handover.SERVING, handover.READY, handover.CLOSED
+    }  # fmt: skip
+    assert len(words) == 6
     assert b"" not in words  # which stands for the end
+
+
+@pytest.mark.parametrize("directory", [Path("/run/m"), Path("/tmp/sums é \udcff"), Path("/" + "x/" * 2047)])
+def test_the_word_to_begin_is_waited_for_and_names_the_directory_of_the_sums(pair: Pair, directory: Path) -> None:
+    ours, theirs = pair
+    teller = threading.Thread(target=handover.send_start, args=(ours, directory))
+    teller.start()
+    assert handover.receive_start(theirs) == directory
+    teller.join()
+    assert not theirs.getblocking()
+
+
+def test_a_parent_that_goes_before_the_word_to_begin_is_noticed(pair: Pair) -> None:
+    ours, theirs = pair
+    ours.close()
+    assert handover.receive_start(theirs) is None
+
+
+def test_connections_that_come_with_the_word_to_begin_are_not_lost(pair: Pair, connection: Pair) -> None:
+    ours, theirs = pair
+    handover.send_start(ours, Path("/run/m"))
+    handover.send_connection(ours, connection[1])
+    assert handover.receive_start(theirs) == Path("/run/m")
+    message, taken = handover.receive(theirs)
+    assert message == handover.CONNECTION
+    assert taken is not None
+    taken.close()
 
 
 def test_a_connection_is_handed_over_and_lives_on(pair: Pair, connection: Pair) -> None:

@@ -16,6 +16,7 @@ from starlette.types import Scope as AsgiScope
 from services.api.auth import Authenticator
 from services.api.context import RequestContext, send_problem
 from services.api.key_guard import KeyGuard
+from services.api.request_records import RequestRecords
 from services.shared.audit import AuditLog
 from services.shared.clock import ManualClock
 from services.shared.errors import Conflict
@@ -84,7 +85,7 @@ async def http(store: FileKeyStore, tmp_path: Path) -> AsyncIterator[httpx.Async
         clock=ManualClock(1_700_000_000.0),
     )
     transport = httpx.ASGITransport(
-        RequestContext(guard, HttpRequests()), raise_app_exceptions=False, client=("10.1.2.3", 5)
+        RequestContext(guard, RequestRecords(HttpRequests())), raise_app_exceptions=False, client=("10.1.2.3", 5)
     )
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

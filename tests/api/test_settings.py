@@ -52,6 +52,7 @@ CASES = [
     ("GRAYSCALE_MAX_IMAGES", "4096", "upload.max_images", 4096),
     ("GRAYSCALE_MAX_IN_FLIGHT", "1", "admission.max_requests", 1),
     ("GRAYSCALE_MAX_IN_FLIGHT_BYTES", str(2**40), "admission.max_bytes", 2**40),
+    ("GRAYSCALE_MAX_WAIT_MS", "250", "admission.max_wait_s", 0.25),
 ]
 
 
@@ -101,6 +102,7 @@ def test_the_defaults_are_those_of_the_settings(models: dict[str, str], monkeypa
         ("GRAYSCALE_MAX_IMAGES", "5000", "use a whole number from 1 to 4096"),
         ("GRAYSCALE_MAX_IN_FLIGHT", "0", "use a whole number from 1 to"),
         ("GRAYSCALE_MAX_IN_FLIGHT_BYTES", str(2**63), "use a whole number from 1 to"),
+        ("GRAYSCALE_MAX_WAIT_MS", "0", "use a whole number from 1 to 600000"),
         ("GRAYSCALE_MODEL_SERVER_CA", "/nowhere.pem", "no such file"),
         ("GRAYSCALE_TLS_CERT", "/nowhere.pem", "no such file"),
         ("GRAYSCALE_TLS_KEY", "/nowhere.pem", "no such file"),

@@ -146,7 +146,7 @@ async def test_the_result_of_work_is_given_while_the_client_stays() -> None:
         await asyncio.sleep(0)
         return 7
 
-    assert await while_connected(Client(), work()) == 7
+    assert await while_connected({}, Client(), work()) == 7
 
 
 async def test_what_work_raises_is_raised() -> None:
@@ -154,7 +154,7 @@ async def test_what_work_raises_is_raised() -> None:
         raise TooLarge("no")
 
     with pytest.raises(TooLarge, match="no"):
-        await while_connected(Client(), work())
+        await while_connected({}, Client(), work())
 
 
 class Work:
@@ -180,14 +180,14 @@ async def test_work_is_cancelled_and_has_ended_when_its_client_leaves() -> None:
         return GONE
 
     with pytest.raises(ClientGone):
-        await while_connected(leaves, work())
+        await while_connected({}, leaves, work())
     assert work.cancelled.is_set()
 
 
 async def test_messages_before_the_leaving_do_not_end_the_work() -> None:
     work = Work()
     client = Client([part(b""), part(b"", more=False)])
-    task = asyncio.create_task(while_connected(client, work()))
+    task = asyncio.create_task(while_connected({}, client, work()))
     async with asyncio.timeout(10):
         await client.waited_on.wait()
     assert not work.cancelled.is_set()
@@ -203,7 +203,7 @@ async def test_nothing_watches_the_client_after_the_answer() -> None:
         return 1
 
     before = asyncio.all_tasks()
-    await while_connected(Client(), work())
+    await while_connected({}, Client(), work())
     assert asyncio.all_tasks() == before
 
 
@@ -241,5 +241,5 @@ async def test_a_receive_that_fails_ends_the_work() -> None:
         return receive
 
     with pytest.raises(ClientGone):
-        await while_connected(broken(), work())
+        await while_connected({}, broken(), work())
     assert work.cancelled.is_set()

@@ -25,6 +25,7 @@ from services.shared.inference.fake import FakeInference
 from services.shared.model_ref import ModelRef
 from services.shared.predictor import Predictor
 from services.shared.priority import Priority
+from services.shared.router import Router
 from tests.support.polling import until
 from tests.support.predictor_bench import PETS, Preprocessing, pets, resolve
 
@@ -55,7 +56,7 @@ async def predictor(
 ) -> AsyncIterator[Predictor]:
     predictor = Predictor(
         fake,
-        resolve,
+        Router(resolve),
         preprocessing.factory,
         decode_threads=4,
         generation=lambda ref: generations.get(ref, 0),

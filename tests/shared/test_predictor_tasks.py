@@ -18,6 +18,7 @@ from services.shared.imaging.settings import parse_image_settings
 from services.shared.inference.fake import FakeInference, FakeModel
 from services.shared.model_ref import ModelRef
 from services.shared.predictor import Predictor
+from services.shared.router import Router
 from services.shared.tensors import Tensors
 from tests.support.task_models import detector, embedder, segmenter
 
@@ -38,7 +39,7 @@ async def predicting(*models: FakeModel) -> AsyncIterator[tuple[Predictor, FakeI
     fake = FakeInference(models)
     predictor = Predictor(
         fake,
-        lambda name, version: ModelRef(name, version or 1),
+        Router(lambda name, version: ModelRef(name, version or 1)),
         lambda config: ImagePreprocessor(parse_image_settings(config)),
         decode_threads=2,
     )

@@ -44,7 +44,7 @@ class BatcherBench:
         self.model = FakeBackend(self.script).load(Path(f"m/{VERSION}/model.onnx"), config, Placement(1))
         clock = SystemClock()
         self.recorder = Recorder(ModelRef("m", VERSION), clock)
-        self.batcher = Batcher(self.model, config, sizes, clock=clock, recorder=self.recorder)
+        self.batcher = Batcher(self.model, config, dict.fromkeys(sizes, 0.0), clock=clock, recorder=self.recorder)
         self.finished: list[float] = []  # the numbers of the requests, in the order in which their callers heard
 
     def ask(

@@ -12,8 +12,8 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from services.api.bounded_protocol import ConnectionBounds
 from services.api.connection import ConnectionServer
+from services.api.connection_bounds import ConnectionBounds
 from services.shared.asgi import BodyLimits, ClientGone, read_body
 from services.shared.errors import TooLarge
 from tests.support.hostile_http import Answer, answers_in

@@ -42,13 +42,14 @@ class PythonModel:
 
     concurrency = 1
     warnings: tuple[str, ...] = ()
+    inline = False
 
     def __init__(self, config: ModelConfig, gate: threading.Event) -> None:
         self.inputs: tuple[TensorSpec, ...] = config.inputs
         self.outputs: tuple[TensorSpec, ...] = config.outputs
         self._gate = gate
 
-    def run(self, inputs: Tensors) -> Tensors:
+    def run(self, inputs: Tensors, *, alone: bool = False) -> Tensors:
         assert self._gate.wait(30)
         return classify(inputs)
 

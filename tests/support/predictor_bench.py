@@ -48,6 +48,9 @@ class Preprocessing:
         self.made += 1
         return self
 
+    def is_brief(self, data: bytes) -> bool:
+        return False
+
     def __call__(self, data: bytes) -> DecodedImage:
         self.decoding += 1
         assert self.gate.wait(20)

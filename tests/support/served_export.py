@@ -12,6 +12,7 @@ from exporters.base import Array, BuiltVariant, GraphInfo
 from exporters.choose import Batching
 from exporters.config_writer import write_config
 from exporters.recipe import Recipe
+from services.shared.answer import ImageAnswer
 from services.shared.backends.base import Placement
 from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
 from services.shared.engine.engine import Engine
@@ -21,8 +22,9 @@ from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
 from services.shared.inference.local import LocalInference
 from services.shared.model_ref import ModelRef
-from services.shared.predictor import ImageAnswer, Predictor
+from services.shared.predictor import Predictor
 from services.shared.repository.disk import DiskRepository
+from services.shared.router import Router
 
 
 def publish(onnx: Path, info: GraphInfo, recipe: Recipe, root: Path) -> None:
@@ -43,7 +45,7 @@ async def answers(root: Path, name: str, pictures: Array) -> tuple[ImageAnswer, 
     client = LocalInference(engine, repository, FleetControl(MemoryFleetStore(), repository))
     predictor = Predictor(
         client,
-        lambda *_: ref,
+        Router(lambda *_: ref),
         lambda config: ImagePreprocessor(parse_image_settings(config)),
         decode_threads=1,
     )

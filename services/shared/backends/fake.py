@@ -40,6 +40,7 @@ class FakeModel:
         self.inputs, self.outputs = config.inputs, config.outputs
         self.concurrency = concurrency
         self.warnings: tuple[str, ...] = tuple(f"execution_accelerators {a.name}" for a in config.accelerators)
+        self.inline = False
         self.version = version
         self.batches: list[int] = []
         self.peak = 0
@@ -48,7 +49,7 @@ class FakeModel:
         self._lock = threading.Lock()
         self._running = 0
 
-    def run(self, inputs: Tensors) -> Tensors:
+    def run(self, inputs: Tensors, *, alone: bool = False) -> Tensors:
         with self._lock:
             if self.closed:
                 raise InferenceFailed("a run after close")

@@ -44,13 +44,14 @@ class TensorRtModel:
         batched: bool,
     ) -> None:
         self.inputs, self.outputs, self.concurrency = inputs, outputs, len(lanes)
+        self.inline = False
         self.warnings: tuple[str, ...] = ()
         self._runtime, self._lanes, self._batched = runtime, lanes, batched
         self._free: queue.SimpleQueue[TensorRtLane] = queue.SimpleQueue()
         for lane in lanes:
             self._free.put(lane)
 
-    def run(self, inputs: Tensors) -> Tensors:
+    def run(self, inputs: Tensors, *, alone: bool = False) -> Tensors:
         batch = next(iter(inputs.values())).shape[0] if self._batched else 1
         lane = self._free.get()
         try:

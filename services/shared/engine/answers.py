@@ -16,6 +16,11 @@ class Answers:
     def __init__(self, *, in_order: bool) -> None:
         self._expected: OrderedDict[int, QueuedRequest] | None = OrderedDict() if in_order else None
 
+    @property
+    def at_once(self) -> bool:
+        """Whether no answer waits for another one."""
+        return self._expected is None
+
     def expect(self, request: QueuedRequest) -> None:
         """Notes a request's place in the order."""
         if self._expected is not None:

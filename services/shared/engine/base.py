@@ -5,7 +5,9 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+from services.shared.errors import ServingError
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef
 from services.shared.tensors import Tensors, TensorSpec
@@ -19,6 +21,16 @@ class InferResult:
     outputs: Tensors
     queue_s: float = 0.0
     infer_s: float = 0.0
+
+
+class Waiter(Protocol):
+    """Who hears of a request's outcome: an asyncio future, or what needs no task."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: InferResult, /) -> None: ...
+
+    def set_exception(self, error: ServingError, /) -> None: ...
 
 
 class State(enum.StrEnum):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain, islice
@@ -11,19 +12,20 @@ from itertools import chain, islice
 from services.shared.backends.base import LoadedModel
 from services.shared.clock import Clock
 from services.shared.engine.answers import Answers
-from services.shared.engine.base import InferResult
+from services.shared.engine.base import InferResult, Waiter
 from services.shared.engine.batch_plan import batch_rules, plan_batch, queue_level
 from services.shared.engine.execution import Execution, attempt
 from services.shared.engine.recorder import Recorder, failure_reason
-from services.shared.engine.waiting_queue import QueuedRequest, WaitingQueue
-from services.shared.errors import DeadlineExceeded, NotReady, Overloaded, ServingError
+from services.shared.engine.run_cost import Occupancy, RunCost
+from services.shared.engine.waiting_queue import QueuedRequest, WaitingQueue, refusal
+from services.shared.errors import DeadlineExceeded, NotReady, ServingError
 from services.shared.model_config import ModelConfig, QueuePolicy
 from services.shared.priority import Priority
 from services.shared.telemetry.base import FailureReason
 from services.shared.tensors import Tensors
 
+INLINE_S = 0.0025  # runs expected to be as brief as this take place in the event loop
 JOIN_S = 5.0  # how long `close` waits for runs that nobody waits for any more
-_NEWEST_WEIGHT = 0.2  # of the newest run in the moving average of what one request costs
 
 
 class Batcher:
@@ -36,10 +38,17 @@ class Batcher:
     """
 
     def __init__(
-        self, model: LoadedModel, config: ModelConfig, sizes: Iterable[int], *, clock: Clock, recorder: Recorder
+        self,
+        model: LoadedModel,
+        config: ModelConfig,
+        run_s: Mapping[int, float],
+        *,
+        clock: Clock,
+        recorder: Recorder,
+        occupancy: Occupancy | None = None,
     ) -> None:
         self._model, self._config, self._clock, self._recorder = model, config, clock, recorder
-        self._rules = batch_rules(config, sizes)
+        self._rules = batch_rules(config, run_s)
         self._policy = config.batching.queue_policy if config.batching else QueuePolicy()
         self._batched = config.max_batch_size > 0
         # Fixed dimensions were checked already: only sizes that the config leaves open can differ between requests.
@@ -54,7 +63,8 @@ class Batcher:
         self._planned = False
         self._closing = False
         self._quiet = asyncio.Event()
-        self._request_s = 0.0
+        self._cost = RunCost({size: seconds for size, seconds in run_s.items() if seconds > 0})
+        self._occupancy = occupancy or Occupancy()
 
     @property
     def pending(self) -> int:
@@ -70,12 +80,31 @@ class Batcher:
         `timeout_s`, or what the run raised.
         """
         self._admit(timeout_s)
-        request = self._enqueue(inputs, batch, timeout_s, priority)
+        future: asyncio.Future[InferResult] = self._loop.create_future()
+        request = self._enqueue(inputs, batch, timeout_s, priority, future)
         try:
-            return await request.future
+            return await future
         except asyncio.CancelledError:
-            self._withdraw(request)
+            if future.cancelled():
+                self.withdraw(request)
+            else:
+                future.exception()  # the answer came in the same turn as the cancellation: it was heard
             raise
+
+    @property
+    def is_brief(self) -> bool:
+        """Whether a lone request is expected to be answered within the turn of the loop that begins its run."""
+        return self._model.inline and self._answers.at_once and self._cost.expected_s(1) <= INLINE_S
+
+    def begin(self, inputs: Tensors, batch: int, waiter: Waiter) -> QueuedRequest:
+        """The same as `submit` for a caller that does not await: `waiter` hears of the outcome, perhaps at once."""
+        self._admit(None)
+        return self._enqueue(inputs, batch, None, Priority.NORMAL, waiter)
+
+    def withdraw(self, request: QueuedRequest) -> None:
+        """Nobody waits for it any more; its waiter is done."""
+        self._drop(request)
+        self._recorder.failed(FailureReason.CANCELED, self._clock.monotonic() - request.arrived_s)
 
     async def close(self, drain_s: float) -> bool:
         """Refuses new requests, finishes the accepted ones within `drain_s`, fails the rest with NotReady, ends the
@@ -92,21 +121,21 @@ class Batcher:
         return ended
 
     def _admit(self, timeout_s: float | None) -> None:
-        error: ServingError
-        limit = self._policy.max_queue_size
-        if self._closing:
-            error = NotReady(f"model '{self._config.name}' is being unloaded")
-        elif timeout_s is not None and timeout_s <= 0:
-            error = DeadlineExceeded("Request timeout expired")
-        elif limit and len(self._waiting) >= limit:
-            backlog_s = self._request_s * len(self._waiting) / self._model.concurrency
-            error = Overloaded("Exceeds maximum queue size", retry_after_s=min(max(backlog_s, 0.05), 30.0))
-        else:
-            return
-        self._recorder.failed(failure_reason(error), 0.0)
-        raise error
+        error = refusal(
+            self._config.name,
+            self._policy,
+            waiting=len(self._waiting),
+            wait_s=self._cost.request_s * len(self._waiting) / self._model.concurrency,
+            timeout_s=timeout_s,
+            closing=self._closing,
+        )
+        if error is not None:
+            self._recorder.failed(failure_reason(error), 0.0)
+            raise error
 
-    def _enqueue(self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority) -> QueuedRequest:
+    def _enqueue(
+        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter
+    ) -> QueuedRequest:
         now_s = self._clock.monotonic()
         request = QueuedRequest(
             inputs=inputs,
@@ -115,12 +144,11 @@ class Batcher:
             level=queue_level(priority, self._config.batching),
             arrived_s=now_s,
             deadline_s=None if timeout_s is None else now_s + timeout_s,
-            future=self._loop.create_future(),
+            future=waiter,
         )
         if timeout_s is not None:
             request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
-        # The config's own timeout bounds the wait only. A caller's timeout is a deadline whatever
-        # `allow_timeout_override` says: nobody is served by an answer to a question that was given up.
+        # The config's own timeout bounds the wait only; a caller's is a deadline, override allowed or not.
         if self._policy.default_timeout_us:
             delay_s = self._policy.default_timeout_us / 1e6
             request.timers.append(self._loop.call_later(delay_s, self._wait_is_over, request))
@@ -128,11 +156,15 @@ class Batcher:
         self._answers.expect(request)
         if self._free and not self._rules.join:
             self._dispatch()
-        elif self._free and not self._planned:
+        elif self._free:
             # After this turn of the loop: what arrives in the same turn may run together without any delay.
+            self._plan_dispatch()
+        return request
+
+    def _plan_dispatch(self) -> None:
+        if not self._planned:
             self._planned = True
             self._loop.call_soon(self._dispatch)
-        return request
 
     # From the queue into a thread.
 
@@ -155,40 +187,62 @@ class Batcher:
                     self._waiting.remove(request)
                 else:
                     self._expire(request)
-            if not gone:
-                self._start(requests)
+            if not gone and self._start(requests):
+                if len(self._waiting):  # after the others of this turn of the loop
+                    self._plan_dispatch()
+                return
 
-    def _start(self, requests: list[QueuedRequest]) -> None:
+    def _start(self, requests: list[QueuedRequest]) -> bool:
+        """Whether it ran here and now: a thread costs a brief run more than the run does, in switches of the lock."""
         for request in requests:
             self._waiting.remove(request)
         self._free -= 1
         self._running[id(requests)] = requests
-        self._threads.submit(self._work, requests)
-
-    def _work(self, requests: list[QueuedRequest]) -> None:
-        """In a thread: runs the batch as it was planned, or each request alone when that fails."""
-        outcome = None if all(r.future.done() for r in requests) else self._attempt(requests)
+        self._occupancy.runs += 1
+        batch = sum([r.batch for r in requests])
+        if not (self._model.inline and self._cost.expected_s(batch) <= INLINE_S):
+            alone = self._occupancy.runs == 1 and not len(self._waiting)
+            self._threads.submit(self._work, requests, alone)
+            return False
+        outcome = self._attempt(requests)
         if isinstance(outcome, ServingError) and len(requests) > 1:
-            for request in requests:
-                if not request.future.done():
-                    self._loop.call_soon_threadsafe(self._run_done, [request], self._attempt([request]))
-            outcome = None
-        # One call for the answers and the free slot: between two, the loop could hold the interpreter's lock for
-        # milliseconds and leave this thread's slot idle.
+            self._threads.submit(self._repeat, requests)
+        else:
+            self._ended(requests, outcome)
+        return True
+
+    def _work(self, requests: list[QueuedRequest], alone: bool) -> None:
+        """In a thread: runs the batch as it was planned, or each request alone when that fails."""
+        outcome = None if all(r.future.done() for r in requests) else self._attempt(requests, alone)
+        if isinstance(outcome, ServingError) and len(requests) > 1:
+            self._repeat(requests)
+            return
+        # One call for the answers and the free slot: between two, the slot could stay idle for milliseconds.
         self._loop.call_soon_threadsafe(self._work_done, requests, outcome)
 
-    def _attempt(self, requests: list[QueuedRequest]) -> Execution | ServingError:
+    def _repeat(self, requests: list[QueuedRequest]) -> None:
+        """In a thread: runs each request of a failed batch alone."""
+        for request in requests:
+            if not request.future.done():
+                self._loop.call_soon_threadsafe(self._run_done, [request], self._attempt([request]))
+        self._loop.call_soon_threadsafe(self._work_done, requests, None)
+
+    def _attempt(self, requests: list[QueuedRequest], alone: bool = False) -> Execution | ServingError:
         inputs, sizes = [r.inputs for r in requests], [r.batch for r in requests]
-        return attempt(self._model, inputs, sizes, batched=self._batched, clock=self._clock)
+        return attempt(self._model, inputs, sizes, batched=self._batched, clock=self._clock, alone=alone)
 
     # Back in the event loop.
 
     def _work_done(self, requests: list[QueuedRequest], outcome: Execution | ServingError | None) -> None:
+        self._ended(requests, outcome)
+        self._dispatch()
+
+    def _ended(self, requests: list[QueuedRequest], outcome: Execution | ServingError | None) -> None:
         self._free += 1
+        self._occupancy.runs -= 1
         del self._running[id(requests)]
         if outcome is not None:
             self._run_done(requests, outcome)
-        self._dispatch()
         self._note_quiet()
 
     def _run_done(self, requests: list[QueuedRequest], outcome: Execution | ServingError) -> None:
@@ -199,14 +253,12 @@ class Batcher:
                 self._answers.give(request, outcome)
             return
         whole_s = outcome.split_s - outcome.started_s
-        self._request_s += _NEWEST_WEIGHT * (whole_s / len(requests) - self._request_s)
-        batch = sum(r.batch for r in requests)
+        batch = sum([r.batch for r in requests])
+        self._cost.observe(batch, len(requests), whole_s)
         self._recorder.executed(outcome, batch, [r.batch for r in awaited], [r.arrived_s for r in awaited])
         for request, outputs in zip(requests, outcome.outputs, strict=True):
             if not request.future.done():
                 self._answers.give(request, InferResult(outputs, outcome.started_s - request.arrived_s, whole_s))
-
-    # Requests that end without a run's answer.
 
     def _expire(self, request: QueuedRequest) -> None:
         self._leave(request, DeadlineExceeded("Request timeout expired"))
@@ -220,13 +272,6 @@ class Batcher:
             self._waiting.add(request)
         else:
             self._expire(request)
-
-    def _withdraw(self, request: QueuedRequest) -> None:
-        if not request.future.cancelled():
-            request.future.exception()  # the answer came in the same turn as the cancellation: it was heard
-            return
-        self._drop(request)
-        self._recorder.failed(FailureReason.CANCELED, self._clock.monotonic() - request.arrived_s)
 
     def _leave(self, request: QueuedRequest, error: ServingError) -> None:
         if request.future.done():
@@ -250,9 +295,6 @@ class Batcher:
             self._quiet.set()
 
     async def _quiet_within(self, seconds: float) -> bool:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._quiet.wait()
-        except TimeoutError:
-            return False
-        return True
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._quiet.wait(), seconds)
+        return self._quiet.is_set()

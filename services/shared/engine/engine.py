@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from services.shared.backends.base import Backend, LoadedModel, Placement
 from services.shared.clock import Clock, SystemClock
-from services.shared.engine.base import InferResult, LoadedVersion, VersionState
+from services.shared.engine.base import InferResult, LoadedVersion, VersionState, Waiter
 from services.shared.engine.batcher import Batcher
 from services.shared.engine.check_inputs import check_inputs, check_outputs
 from services.shared.engine.load_version import WarmModel, load_version
 from services.shared.engine.recorder import Recorder
 from services.shared.engine.registry import Registry, Serving
 from services.shared.engine.release_memory import release_memory
+from services.shared.engine.run_cost import Occupancy
 from services.shared.errors import InferenceFailed, NotFound, NotReady, ServingError
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
@@ -46,6 +47,7 @@ class Engine:
         self._repository, self._backends, self._placement = repository, dict(backends), placement
         self._clock: Clock = clock or SystemClock()
         self._registry = Registry()
+        self._occupancy = Occupancy()
         self._tasks: set[asyncio.Task[None]] = set()
         self._closed = asyncio.Event()
 
@@ -91,6 +93,17 @@ class Engine:
         if not outputs:
             return result
         return InferResult({name: result.outputs[name] for name in outputs}, result.queue_s, result.infer_s)
+
+    def is_brief(self, ref: ModelRef) -> bool:
+        """See BriefRuns; raises NotFound or NotReady."""
+        return self._registry.get(ref).batcher.is_brief
+
+    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
+        """See BriefRuns; raises as `infer` does."""
+        serving = self._registry.get(ref)
+        batch = check_inputs(ref.name, serving.inputs, serving.version.config.max_batch_size, inputs)
+        request = serving.batcher.begin(inputs, batch, waiter)
+        return lambda: serving.batcher.withdraw(request)
 
     def states(self) -> Mapping[ModelRef, VersionState]:
         """Every version that was loaded or failed to load and was not unloaded since."""
@@ -169,7 +182,14 @@ class Engine:
     def _serve(self, warm: WarmModel) -> Serving:
         version, model = warm.version, warm.model
         recorder = Recorder(version.ref, self._clock)
-        batcher = Batcher(model, version.config, version.batch_sizes, clock=self._clock, recorder=recorder)
+        batcher = Batcher(
+            model,
+            version.config,
+            warm.run_s,
+            clock=self._clock,
+            recorder=recorder,
+            occupancy=self._occupancy,
+        )
         return Serving(version, model, batcher, recorder, {spec.name: spec for spec in version.inputs})
 
     async def _retire(self, serving: Serving, drain_s: float) -> None:

@@ -28,11 +28,17 @@ class Execution:
 
 
 def attempt(
-    model: LoadedModel, requests: Sequence[Tensors], sizes: Sequence[int], *, batched: bool, clock: Clock
+    model: LoadedModel,
+    requests: Sequence[Tensors],
+    sizes: Sequence[int],
+    *,
+    batched: bool,
+    clock: Clock,
+    alone: bool = False,
 ) -> Execution | ServingError:
     """`execute`, with its error as a value; never raises."""
     try:
-        return execute(model, requests, sizes, batched=batched, clock=clock)
+        return execute(model, requests, sizes, batched=batched, clock=clock, alone=alone)
     except (InferenceFailed, InvalidInput) as error:
         return error
     except Exception as error:
@@ -42,9 +48,15 @@ def attempt(
 
 
 def execute(
-    model: LoadedModel, requests: Sequence[Tensors], sizes: Sequence[int], *, batched: bool, clock: Clock
+    model: LoadedModel,
+    requests: Sequence[Tensors],
+    sizes: Sequence[int],
+    *,
+    batched: bool,
+    clock: Clock,
+    alone: bool = False,
 ) -> Execution:
-    """Runs the requests, whose batch sizes are `sizes`, as one batch.
+    """Runs the requests, whose batch sizes are `sizes`, as one batch; `alone` is handed to the model.
 
     Raises what the model raises, and InferenceFailed for outputs that cannot be split. Joined requests get views of
     the run's outputs.
@@ -52,7 +64,7 @@ def execute(
     started_s = clock.monotonic()
     inputs = requests[0] if len(requests) == 1 else _join(requests)
     joined_s = clock.monotonic()
-    outputs = model.run(inputs)
+    outputs = model.run(inputs, alone=True) if alone else model.run(inputs)
     ran_s = clock.monotonic()
     shares = _split(outputs, sizes) if batched else (outputs,)
     return Execution(shares, started_s, joined_s, ran_s, clock.monotonic())

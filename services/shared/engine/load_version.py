@@ -20,10 +20,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WarmModel:
-    """A model in memory that has run once with every batch size it will see, and what to tell about it."""
+    """A model in memory that has run once with every batch size it will see, what to tell about it, and the seconds
+    that a run of each size took."""
 
     version: LoadedVersion
     model: LoadedModel
+    run_s: Mapping[int, float]
 
 
 def load_version(
@@ -40,7 +42,7 @@ def load_version(
     labels = {output: repository.labels(ref.name, file) for output, file in config.label_files.items()}
     model = backend.load(artifact.path, config, placement)
     try:
-        sizes = warm(model, config, artifact.path.parent.parent, clock)
+        run_s = warm(model, config, artifact.path.parent.parent, clock)
     except BaseException:
         model.close()
         raise
@@ -52,10 +54,10 @@ def load_version(
         outputs=model.outputs,
         labels=labels,
         sha256=artifact.sha256,
-        batch_sizes=sizes,
+        batch_sizes=tuple(run_s),
         concurrency=model.concurrency,
     )
-    return WarmModel(version, model)
+    return WarmModel(version, model, run_s)
 
 
 def _warn(ref: ModelRef, config: ModelConfig, of_backend: tuple[str, ...]) -> None:

@@ -13,8 +13,14 @@ def release_memory() -> None:
     Models are allocated by the runtime with malloc. glibc keeps freed blocks in its arenas, so that a process which
     loads and unloads versions for months grows with every cycle (triton #5841, onnxruntime #20038); `malloc_trim`
     hands the free pages back. Other C libraries (musl) do not have it and do not need it.
+
+    A process that has taken its first objects out of the collector's sight (`gc.freeze`) has a model among them.
     """
+    frozen = gc.get_freeze_count() > 0
+    gc.unfreeze()
     gc.collect()
+    if frozen:
+        gc.freeze()
     if not sys.platform.startswith("linux"):
         return
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

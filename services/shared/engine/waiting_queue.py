@@ -7,8 +7,9 @@ from collections import OrderedDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 
-from services.shared.engine.base import InferResult
-from services.shared.errors import ServingError
+from services.shared.engine.base import InferResult, Waiter
+from services.shared.errors import DeadlineExceeded, NotReady, Overloaded, ServingError
+from services.shared.model_config import QueuePolicy
 from services.shared.tensors import Tensors
 
 
@@ -26,7 +27,7 @@ class QueuedRequest:
     level: int
     arrived_s: float
     deadline_s: float | None
-    future: asyncio.Future[InferResult]
+    future: Waiter
     late: bool = False
     queued: bool = False
     outcome: InferResult | ServingError | None = None
@@ -70,3 +71,16 @@ class WaitingQueue:
         del self._lanes[request.level, request.late][id(request)]
         request.queued = False
         self._size -= 1
+
+
+def refusal(
+    model: str, policy: QueuePolicy, *, waiting: int, wait_s: float, timeout_s: float | None, closing: bool
+) -> ServingError | None:
+    """Why a request may not wait for a model, None if it may. `wait_s`: how long those that wait will take."""
+    if closing:
+        return NotReady(f"model '{model}' is being unloaded")
+    if timeout_s is not None and timeout_s <= 0:
+        return DeadlineExceeded("Request timeout expired")
+    if policy.max_queue_size and waiting >= policy.max_queue_size:
+        return Overloaded("Exceeds maximum queue size", retry_after_s=min(max(wait_s, 0.05), 30.0))
+    return None

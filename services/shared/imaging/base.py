@@ -60,6 +60,10 @@ class Preprocessor(Protocol):
 
     May be called from any number of threads at once. Memory is bounded by the limit on pixels, which is checked from
     the header, before anything is decoded. Raises UndecodableImage, UnsupportedMediaType or TooLarge; nothing else.
+
+    `is_brief`, which looks at a header only: decoding takes no longer than handing it to another thread would.
     """
+
+    def is_brief(self, data: bytes) -> bool: ...
 
     def __call__(self, data: bytes) -> DecodedImage: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from services.shared.errors import InferenceFailed
 from services.shared.tensors import Array
+
+_FEW = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +33,30 @@ def top_k(probabilities: Array, labels: Sequence[str], k: int) -> tuple[Predicti
         raise InferenceFailed(
             f"the model gave an output of shape {list(probabilities.shape)}: one score per class is due"
         )
-    with np.errstate(over="ignore"):  # what is beyond 32 bits becomes infinite, and is refused below
-        scores = probabilities.astype(np.float32, copy=False)
+    scores = probabilities
+    if scores.dtype != np.float32:
+        with np.errstate(over="ignore"):  # what is beyond 32 bits becomes infinite, and is refused below
+            scores = scores.astype(np.float32)
+    best = _few(scores.tolist(), k) if scores.size <= _FEW else _many(scores, min(k, scores.size))
+    return tuple([Prediction(labels[i] if i < len(labels) else str(i), i, score) for i, score in best])
+
+
+def _few(scores: list[float], k: int) -> list[tuple[int, float]]:
+    """Plain Python: for a few classes every call of NumPy costs more than the whole sort."""
+    if not all(map(math.isfinite, scores)):
+        raise _not_finite()
+    best = sorted(range(len(scores)), key=scores.__getitem__, reverse=True)[:k]  # stable: the lower index first
+    return [(i, scores[i]) for i in best]
+
+
+def _many(scores: Array, k: int) -> list[tuple[int, float]]:
     if not np.isfinite(scores).all():
-        raise InferenceFailed("the model gave scores that are not finite numbers")
-    k = min(k, scores.size)
+        raise _not_finite()
     # A partition alone picks among equals at random: take all that reach the k-th score, then sort those few stably.
     candidates = np.flatnonzero(scores >= np.partition(scores, -k)[-k])
     best = candidates[np.argsort(-scores[candidates], kind="stable")[:k]]
-    return tuple(Prediction(labels[i] if i < len(labels) else str(i), i, float(scores[i])) for i in best.tolist())
+    return list(zip(best.tolist(), scores[best].tolist(), strict=True))
+
+
+def _not_finite() -> InferenceFailed:
+    return InferenceFailed("the model gave scores that are not finite numbers")

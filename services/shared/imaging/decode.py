@@ -10,7 +10,8 @@ from PIL import ExifTags, Image, ImageFile, PngImagePlugin, TiffImagePlugin
 from services.shared.errors import UnsupportedMediaType
 from services.shared.imaging.base import Pixels, SourceImage, as_pixels
 from services.shared.imaging.decode_plan import BAND_PIXELS
-from services.shared.imaging.picture_file import MAX_PIXELS, open_picture
+from services.shared.imaging.limits import MAX_PIXELS
+from services.shared.imaging.picture_file import open_picture
 from services.shared.imaging.words import Color
 
 _BITS_PER_SAMPLE, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # TIFF 6.0, section 8

@@ -12,6 +12,7 @@ from services.shared.imaging.base import Box, Pixels, as_pixels
 MIN_CONTRAST = 16  # grey levels of 255; anything fainter is a blank picture, not a drawing
 SEARCH_SIDE = 512  # looked at in a reduced copy: 0.2 % of a side is precise enough to frame by
 _RING = 1 / 64  # of the shorter side: wide enough that a one-pixel frame or a stroke over the edge is outvoted
+_FEW_ROWS = 64
 _INK_SHARE = 0.25  # of the contrast; lets the soft edge of an enlarged scan go, keeps a thin stroke that was averaged
 
 
@@ -31,9 +32,11 @@ def find_ink(pixels: Pixels) -> Ink:
     level of the picture, so that pencil on grey paper counts as dark on light; a blank picture goes by its own level.
     """
     reduced = _reduce(pixels)
-    background = _median(_ring(reduced))
-    grey, level = reduced, background[0]
-    if reduced.shape[2] == 3:
+    if reduced.shape[2] == 1:
+        grey, level = reduced, _grey_level(reduced)
+        background: tuple[int, ...] = (level,)
+    else:
+        background = _median(_ring(reduced))
         grey = as_pixels(cv2.cvtColor(reduced, cv2.COLOR_RGB2GRAY))
         level = _median(_ring(grey))[0]
     darkest, lightest, _, _ = cv2.minMaxLoc(grey)
@@ -55,6 +58,17 @@ def _reduce(pixels: Pixels) -> Pixels:
         return pixels
     size = min(width, SEARCH_SIDE), min(height, SEARCH_SIDE)
     return as_pixels(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_AREA))
+
+
+def _grey_level(pixels: Pixels) -> int:
+    """The same as `_median` of `_ring` for HxWx1."""
+    height, width = pixels.shape[:2]
+    if height > _FEW_ROWS or width > _FEW_ROWS:
+        return _median(_ring(pixels))[0]
+    # One pixel wide, and so short that Python's sort is over before NumPy has begun.
+    data = pixels.tobytes()
+    ring = data[:width] + data[-width:] + data[width:-width:width] + data[2 * width - 1 : -1 : width]
+    return sorted(ring)[len(ring) // 2]
 
 
 def _ring(pixels: Pixels) -> Pixels:

@@ -22,7 +22,6 @@ from PIL import (
 from services.shared.errors import InvalidInput, TooLarge, UndecodableImage, UnsupportedMediaType
 from services.shared.imaging.signatures import FORMATS, foreign_kind_of, format_of
 
-MAX_PIXELS = 100_000_000
 MAX_SCANS = 50  # of a JPEG; encoders write ten. Each is a pass over the whole picture, however few bytes it has
 MAX_RUN_LENGTH_PIXELS = 1 << 20  # of a BMP; Pillow's decoder for run lengths is Python, 0.2 s for this many
 

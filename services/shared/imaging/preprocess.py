@@ -10,9 +10,12 @@ from services.shared.imaging.decode import load
 from services.shared.imaging.decode_plan import choose_reader, pillow_bytes
 from services.shared.imaging.fit import fit, shown_window
 from services.shared.imaging.jpeg import decode_jpeg
-from services.shared.imaging.picture_file import MAX_PIXELS, allocated_size, open_picture
+from services.shared.imaging.limits import MAX_PIXELS
+from services.shared.imaging.picture_file import allocated_size, open_picture
+from services.shared.imaging.png import MAX_TINY_PIXELS, decode_tiny_png, is_tiny_png
 from services.shared.imaging.settings import ImageSettings
 
+_BRIEF_TARGET_PIXELS = 256 * 256  # enlarging to more takes as long as a large picture's decoding
 _ON_THE_PICTURE = ("detection", "segmentation")
 
 
@@ -28,11 +31,21 @@ class ImagePreprocessor:
     max_pixels: int = MAX_PIXELS
     budget: PixelBudget | None = None
 
+    def is_brief(self, data: bytes) -> bool:
+        return is_tiny_png(data) and self.settings.width * self.settings.height <= _BRIEF_TARGET_PIXELS
+
     def __call__(self, data: bytes) -> DecodedImage:
+        if is_tiny_png(data) and self.max_pixels >= MAX_TINY_PIXELS:  # too little memory to be counted
+            pixels = decode_tiny_png(data, self.settings.channels)
+            if pixels is not None:
+                height, width = pixels.shape[:2]
+                return self._fitted(SourceImage(pixels, width, height, "png"))
         with Reservation(self.budget) as room:
-            source = self._decode(data, room)
-            tensor, window = fit(source.pixels, self.settings), self._window(source)
-            return DecodedImage(tensor, source.width, source.height, source.format, window)
+            return self._fitted(self._decode(data, room))
+
+    def _fitted(self, source: SourceImage) -> DecodedImage:
+        tensor = fit(source.pixels, self.settings)
+        return DecodedImage(tensor, source.width, source.height, source.format, self._window(source))
 
     def _window(self, source: SourceImage) -> Box | None:
         """In the source's own pixels: the decoder may have given fewer."""

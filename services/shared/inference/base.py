@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.shared.engine.base import InferResult
+from services.shared.engine.base import InferResult, Waiter
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
@@ -14,12 +14,14 @@ from services.shared.telemetry.base import DurationTotal, ModelStatistics
 from services.shared.tensors import Tensors, TensorSpec
 
 __all__ = [
+    "BriefRuns",
     "DurationTotal",
     "IndexEntry",
     "InferResult",
     "InferenceClient",
     "ModelMetadata",
     "ModelStatistics",
+    "Waiter",
 ]
 
 
@@ -47,11 +49,28 @@ class IndexEntry:
     reason: str = ""
 
 
+class BriefRuns(Protocol):
+    """Runs of the engine in this process, for callers in its event loop that cannot afford to await."""
+
+    def is_brief(self, ref: ModelRef) -> bool:
+        """Whether a run of one picture is expected to be over in the turn of the loop that begins it. Raises NotFound
+        or NotReady."""
+        ...
+
+    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
+        """Queues one request; `waiter` hears of its outcome, perhaps before this returns. What is returned withdraws
+        it. Raises as `infer` does, and then the waiter hears nothing."""
+        ...
+
+
 class InferenceClient(Protocol):
     """Runs models; raises only ServingError (and CancelledError when its caller is cancelled).
 
-    A cancelled call is cancelled on the wire and in the queue; one caller's failure never touches another.
+    A cancelled call is cancelled on the wire and in the queue; one caller's failure never touches another. `brief` is
+    None unless the models run in this process.
     """
+
+    brief: BriefRuns | None
 
     async def infer(
         self,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import DeadlineExceeded, InvalidInput, NotFound, NotReady, ServingError
-from services.shared.inference.base import IndexEntry, InferResult, ModelMetadata, ModelStatistics
+from services.shared.inference.base import BriefRuns, IndexEntry, InferResult, ModelMetadata, ModelStatistics
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
@@ -75,6 +75,8 @@ class FakeInference:
 
     `script(ref)` sets delays and failures; `calls` lists every call, `cancelled` those cancelled before their answer.
     """
+
+    brief: BriefRuns | None = None
 
     def __init__(self, models: Iterable[FakeModel] = (), *, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()

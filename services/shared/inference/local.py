@@ -9,7 +9,7 @@ from services.shared.engine.base import LoadedVersion, State, VersionState
 from services.shared.engine.engine import Engine
 from services.shared.errors import NotFound, NotReady, ServingError
 from services.shared.fleet.base import ModelControl
-from services.shared.inference.base import IndexEntry, InferResult, ModelMetadata, ModelStatistics
+from services.shared.inference.base import BriefRuns, IndexEntry, InferResult, ModelMetadata, ModelStatistics
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
@@ -27,6 +27,7 @@ class LocalInference:
         self._engine = engine
         self._repository = repository
         self._control = control
+        self.brief: BriefRuns | None = engine
 
     async def infer(
         self,

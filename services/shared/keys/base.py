@@ -101,6 +101,10 @@ class KeyStore(Protocol):
         """What is stored, at most a second old: a revoked key stops within that in every process. Cheap to call."""
         ...
 
+    def at_once(self) -> KeySet | None:
+        """The same without waiting; None where that cannot be. Raises Unavailable."""
+        ...
+
     async def add(self, key: ApiKey) -> None:
         """Raises Conflict when there is a key with that id."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from services.shared.errors import Unavailable
 from services.shared.keys.base import ApiKey, KeySet
 from services.shared.keys.change import with_key, with_revoked
 from services.shared.keys.document import keys_from_json, keys_to_json
+
+_NO_KEYS = KeySet()
 
 
 class FileKeyStore:
@@ -22,10 +25,14 @@ class FileKeyStore:
 
     def __init__(self, data_dir: Path) -> None:
         self._path = data_dir / "keys.json"
+        self._name = str(self._path)
         self._lock_path = data_dir / "keys.lock"
         self._cached: tuple[tuple[int, int, int], KeySet] | None = None
 
     async def keys(self) -> KeySet:
+        return self._read()
+
+    def at_once(self) -> KeySet | None:
         return self._read()
 
     async def add(self, key: ApiKey) -> None:
@@ -36,14 +43,16 @@ class FileKeyStore:
         return changed.by_id[key_id]
 
     def _read(self) -> KeySet:
-        with _as_unavailable():
-            try:
-                status = self._path.stat()
-                stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
-                if self._cached is None or self._cached[0] != stamp:
-                    self._cached = (stamp, keys_from_json(self._path.read_bytes()))
-            except FileNotFoundError:
-                return KeySet()
+        try:
+            status = os.stat(self._name)
+        except FileNotFoundError:
+            return _NO_KEYS
+        except OSError as error:
+            raise _unavailable(error) from error
+        stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+        if self._cached is None or self._cached[0] != stamp:
+            with _as_unavailable():
+                self._cached = (stamp, keys_from_json(self._path.read_bytes()))
         return self._cached[1]
 
     def _change(self, change: Callable[[KeySet], KeySet]) -> KeySet:
@@ -62,4 +71,8 @@ def _as_unavailable() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"the keys in the data directory cannot be used: {error}") from error
+        raise _unavailable(error) from error
+
+
+def _unavailable(error: OSError) -> Unavailable:
+    return Unavailable(f"the keys in the data directory cannot be used: {error}")

@@ -15,6 +15,9 @@ class MemoryKeyStore:
     async def keys(self) -> KeySet:
         return self._keys
 
+    def at_once(self) -> KeySet | None:
+        return self._keys
+
     async def add(self, key: ApiKey) -> None:
         self._keys = with_key(self._keys, key)
 

@@ -60,6 +60,9 @@ class RedisKeyStore:
                     self._due_at = self._clock.monotonic() + self._refresh_s
         return self._known
 
+    def at_once(self) -> KeySet | None:
+        return self._known if self._clock.monotonic() < self._due_at else None
+
     async def add(self, key: ApiKey) -> None:
         async with self._redis.pipeline(transaction=True) as pipe:
             pipe.hsetnx(_KEYS, key.key_id, key_to_json(key).decode())

@@ -101,7 +101,7 @@ class OipApp:
         async with self._large if size_bytes > OFF_LOOP_BYTES else contextlib.nullcontext():
             request = await off_loop(size_bytes, decode)
         try:
-            response = await while_connected(receive, self._handler.infer(request))
+            response = await while_connected(scope, receive, self._handler.infer(request))
         except NotFound as error:
             return _error(400, error)  # as Triton: an unknown model makes an infer request a bad one
         accepted = accepted_encoding(text_header(scope, "accept-encoding"))

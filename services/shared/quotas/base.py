@@ -22,6 +22,10 @@ class QuotaLimiter(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Frees what the limiter holds; nothing is counted afterwards."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Window:

@@ -17,3 +17,6 @@ class MemoryQuotaLimiter:
 
     async def check(self, key: ApiKey, cost: int = 1) -> None:
         await self._counting.check(key, cost)
+
+    async def close(self) -> None:
+        pass

@@ -33,10 +33,11 @@ class JsonFormatter(logging.Formatter):
         line.update({key: value for key, value in vars(record).items() if key not in _STANDARD})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return redact(_json(line))  # last, so that no secret passes by another way
+        return redact(json_line(line))  # last, so that no secret passes by another way
 
 
-def _json(line: dict[str, Any]) -> str:
+def json_line(line: dict[str, Any]) -> str:
+    """An object without a line end in it, whatever is in `line`."""
     try:
         return orjson.dumps(line, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
     except TypeError:  # a number beyond 64 bits, half of a surrogate pair (of a file name): a line is never lost

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from services.shared.durable_file import locked
 from services.shared.telemetry.exposition import merge
+from services.shared.telemetry.process_memory import render_memory
 
 PUBLISH_S = 1.0
 _ENDED, _LOCK = "ended.prom", "sum.lock"
@@ -34,12 +35,13 @@ class SharedMetrics:
         _replace(self._own, self._render().decode())
 
     def total(self) -> bytes:
-        """The sum over all processes, this one's own numbers fresh."""
+        """The sum over all processes, this one's own numbers fresh, and the memory of each and of their parent."""
         with locked(self._directory / _LOCK):
             self.publish()
-            texts = [self._own.read_text()]
-            texts += [path.read_text() for path in sorted(self._directory.glob("*.prom")) if path != self._own]
-        return merge(texts).encode()
+            paths = [self._own, *(path for path in sorted(self._directory.glob("*.prom")) if path != self._own)]
+            texts = [path.read_text() for path in paths]
+        pids = [int(path.stem) for path in paths if path.name != _ENDED]
+        return (merge(texts) + render_memory([os.getppid(), *pids])).encode()
 
 
 def retire(directory: Path, pid: int) -> None:

@@ -25,7 +25,7 @@ from exporters.networks.unet import UNet
 from exporters.original import TorchOriginal, load_original
 from exporters.proof.onnx_runner import OnnxRunner
 from exporters.recipe import Recipe, Task
-from services.shared.predictor import ImageAnswer
+from services.shared.answer import ImageAnswer
 from tests.support.exported_networks import pictures, recipe_of, seeded
 from tests.support.served_export import answers, publish
 

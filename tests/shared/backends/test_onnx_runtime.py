@@ -8,46 +8,17 @@ import onnx
 import pytest
 
 from services.shared.backends.base import Placement
-from services.shared.backends.onnx_runtime import OnnxRuntimeBackend, OnnxRuntimeModel, Threads, choose_threads
+from services.shared.backends.onnx_runtime import OnnxRuntimeBackend, OnnxRuntimeModel
 from services.shared.config_pbtxt import parse_config
 from services.shared.errors import InferenceFailed, InvalidInput
 from services.shared.tensors import NUMPY_DTYPES
 from tests.support import onnx_models
 from tests.support.configs import config_text
 
-THREADS = 'parameters {{ key: "intra_op_thread_count" value {{ string_value: "{}" }} }}'
-
 
 def load(tmp_path: Path, model: onnx.ModelProto, text: str) -> OnnxRuntimeModel:
     path = onnx_models.write(model, tmp_path / "m" / "1" / "model.onnx")
     return OnnxRuntimeBackend().load(path, parse_config(text, name="m"), Placement(cores=2))
-
-
-@pytest.mark.parametrize(
-    ("more", "cores", "on_gpu", "threads"),
-    [
-        ("", 4, False, Threads(4, 1)),  # nothing said: one single-threaded run for each core
-        ("", 1, False, Threads(1, 1)),
-        ("", 4, True, Threads(1, 4)),  # one instance per GPU, as Triton
-        ("instance_group [ { count: 1 } ]", 4, False, Threads(1, 4)),
-        ("instance_group [ { count: 2 } ]", 4, False, Threads(2, 2)),
-        ("instance_group [ { count: 3 } ]", 4, False, Threads(3, 1)),
-        ("instance_group [ { count: 8 } ]", 4, False, Threads(8, 1)),  # never less than one thread
-        ("instance_group [ { count: 1 }, { count: 2 } ]", 6, False, Threads(3, 2)),
-        (THREADS.format(3), 4, False, Threads(4, 3)),
-        ("instance_group [ { count: 2 } ] " + THREADS.format(1), 4, False, Threads(2, 1)),
-    ],
-)
-def test_threads_follow_instances_and_cores(more: str, cores: int, on_gpu: bool, threads: Threads) -> None:
-    config = parse_config(config_text(more=more), name="m")
-    assert choose_threads(config, Placement(cores), on_gpu=on_gpu) == threads
-
-
-@pytest.mark.parametrize("word", ["0", "-1", "two", "1.5", "", "100000"])
-def test_thread_count_that_is_none_is_refused(word: str) -> None:
-    config = parse_config(config_text(more=THREADS.format(word)), name="m")
-    with pytest.raises(InferenceFailed, match=f"intra_op_thread_count is '{word}': use a whole number"):
-        choose_threads(config, Placement(2), on_gpu=False)
 
 
 def sample(datatype: str) -> Any:

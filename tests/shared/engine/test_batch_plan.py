@@ -106,4 +106,4 @@ def test_levels_are_the_protocols_when_requests_are_not_joined() -> None:
     ],
 )
 def test_rules_of_a_config(text: str, rules: BatchRules) -> None:
-    assert batch_rules(parse_config(text, name="m"), [4, 8]) == rules
+    assert batch_rules(parse_config(text, name="m"), {4: 0.0, 8: 0.0}) == rules

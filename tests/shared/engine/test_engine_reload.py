@@ -91,7 +91,7 @@ async def test_version_that_serves_stays_ready_while_it_is_loaded_afresh(fake: F
 
 async def test_every_used_size_was_run_before_a_version_is_ready(fake: FakeEngine) -> None:
     await fake.engine.load(REF)
-    assert fake.backend.models[0].batches == [2, 1]
+    assert {1, 2} <= set(fake.backend.models[0].batches)
 
 
 async def test_what_the_old_model_was_given_is_finished_by_it(fake: FakeEngine) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from services.shared.backends.base import Placement
 from services.shared.backends.fake import FakeBackend, FakeModel, FakeScript
 from services.shared.clock import ManualClock, SystemClock
 from services.shared.config_pbtxt import parse_config
-from services.shared.engine.warmup import used_sizes, warm, warmup_inputs
+from services.shared.engine.warmup import expected_s, used_sizes, warm, warmup_inputs
 from services.shared.errors import InferenceFailed
 from services.shared.model_config import ModelConfig
 from services.shared.tensors import NUMPY_DTYPES, Tensors
@@ -42,23 +43,47 @@ def test_sizes_that_are_used(max_batch_size: int, preferred: str, largest_run_s:
     assert used_sizes(config(config_text(max_batch_size=max_batch_size, batching=preferred)), largest_run_s) == sizes
 
 
-def test_every_used_size_runs_once_and_the_largest_first() -> None:
-    settings = config(config_text(max_batch_size=4))
-    model = load(settings)
-    assert warm(model, settings, Path("m"), SystemClock()) == (1, 2, 3, 4)
-    assert model.batches == [4, 3, 2, 1]
+def timed(clock: ManualClock, seconds: Callable[[int], float], first_s: float = 0.0) -> FakeScript:
+    """A batch takes this long by its size, and the first of each size `first_s` more."""
+    seen: set[int] = set()
+
+    def compute(inputs: Tensors, version: int) -> Tensors:
+        size = len(inputs["x"])
+        clock.advance(seconds(size) + (0.0 if size in seen else first_s))
+        seen.add(size)
+        return {"y": inputs["x"]}
+
+    return FakeScript(compute=compute)
+
+
+def test_sizes_whose_first_run_costs_no_more_than_others_are_not_run() -> None:
+    clock, settings = ManualClock(), config(config_text(max_batch_size=8))
+    model = load(settings, timed(clock, lambda size: 0.002 + 0.0001 * size, first_s=0.0005))
+    took = warm(model, settings, Path("m"), clock)
+    assert took == pytest.approx({size: 0.002 + 0.0001 * size for size in range(1, 9)})
+    assert set(model.batches) == {1, 2, 4, 8}
+    assert model.batches[0] == 8
+
+
+def test_sizes_whose_first_run_is_dear_are_all_run() -> None:
+    clock, settings = ManualClock(), config(config_text(max_batch_size=8))
+    model = load(settings, timed(clock, lambda size: 0.0001 * size, first_s=0.02))
+    took = warm(model, settings, Path("m"), clock)
+    assert list(took) == list(range(1, 9))
+    assert set(model.batches) == set(range(1, 9))
+    assert {size: took[size] for size in (1, 2, 4, 8)} == pytest.approx({s: 0.0001 * s for s in (1, 2, 4, 8)})
 
 
 def test_slow_model_is_warmed_with_fewer_sizes() -> None:
     clock, settings = ManualClock(), config(config_text(max_batch_size=8))
+    model = load(settings, timed(clock, lambda size: 0.1 * size))
+    assert warm(model, settings, Path("m"), clock) == pytest.approx({1: 0.1, 2: 0.2, 4: 0.4, 8: 0.8})
+    assert model.batches == [8, 8, 4, 2, 1]
 
-    def slow(inputs: Tensors, version: int) -> Tensors:
-        clock.advance(0.1 * len(inputs["x"]))
-        return {"y": inputs["x"]}
 
-    model = load(settings, FakeScript(compute=slow))
-    assert warm(model, settings, Path("m"), clock) == (1, 2, 4, 8)
-    assert model.batches == [8, 4, 2, 1]
+@pytest.mark.parametrize(("size", "seconds"), [(1, 1.0), (2, 2.0), (3, 2.5), (4, 3.0), (5, 3.5), (6, 4.0), (8, 5.0)])
+def test_what_was_not_measured_lies_between_its_neighbours(size: int, seconds: float) -> None:
+    assert expected_s({8: 5.0, 4: 3.0, 2: 2.0, 1: 1.0}, size) == pytest.approx(seconds)
 
 
 def test_model_warmup_runs_as_often_as_it_says() -> None:
@@ -68,7 +93,8 @@ def test_model_warmup_runs_as_often_as_it_says() -> None:
     )
     model = load(settings)
     warm(model, settings, Path("m"), SystemClock())
-    assert model.batches == [2, 1, 2, 2, 2]
+    assert model.batches[-3:] == [2, 2, 2]
+    assert model.batches.count(2) == model.batches.count(1) + 4  # the largest is run once more than the others
 
 
 def test_inputs_of_any_size_are_run_by_model_warmup_only() -> None:

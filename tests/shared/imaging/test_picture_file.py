@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from services.shared.errors import TooLarge, UndecodableImage
-from services.shared.imaging.picture_file import MAX_PIXELS, MAX_SCANS, is_interleaved, open_picture
+from services.shared.imaging.limits import MAX_PIXELS
+from services.shared.imaging.picture_file import MAX_SCANS, is_interleaved, open_picture
 from tests.support import image_files as files
 from tests.support.image_corpus import good_images, hostile_images
 from tests.support.image_hostile import polyglots

@@ -13,7 +13,7 @@ from tritonclient.grpc import service_pb2
 from services.shared.clock import Clock, SystemClock
 from services.shared.config_pbtxt import config_from_message
 from services.shared.errors import InferenceFailed, InvalidInput, NotFound, NotReady, ServingError
-from services.shared.inference.base import IndexEntry, InferResult, ModelMetadata, ModelStatistics
+from services.shared.inference.base import BriefRuns, IndexEntry, InferResult, ModelMetadata, ModelStatistics
 from services.shared.inference.brief_cache import BriefCache
 from services.shared.inference.merge import MAX_IN_FLIGHT, MergedCalls
 from services.shared.inference.readiness import probe_inputs
@@ -48,6 +48,8 @@ class TritonInference:
     work by themselves. At most `max_in_flight` calls run per model and kind of request; what arrives meanwhile is
     joined when the model's config has dynamic batching.
     """
+
+    brief: BriefRuns | None = None
 
     def __init__(
         self,

@@ -1,0 +1,1 @@
+"""The bytes of images that wait for a worker."""

@@ -1,0 +1,178 @@
+"""Blobs as files: `<root>/<job id>/<32 hexadecimal digits>`, readable by their owner only."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+from collections.abc import AsyncIterable, Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from services.shared.blobs.base import (
+    AWAY_RETRY_S,
+    FULL_RETRY_S,
+    StagedJob,
+    check_blob_id,
+    check_job_id,
+    new_blob_id,
+    no_such_blob,
+    pieces_of,
+)
+from services.shared.blobs.settings import RESERVE_BYTES
+from services.shared.blobs.uninterrupted import finished
+from services.shared.errors import TooLarge, Unavailable
+
+T = TypeVar("T")
+
+_WRITTEN_AT_ONCE_BYTES = 2**20
+_SYNC_THREADS = 8  # journalled file systems commit what several threads ask for at once
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class DiskBlobStore:
+    """A BlobStore in a directory, which is made when it is missing; it fills its disk up to `reserve_bytes`.
+
+    A blob is written under a name that nobody reads and renamed when it is whole.
+    """
+
+    def __init__(self, root: Path, *, reserve_bytes: int = RESERVE_BYTES) -> None:
+        self._root = root
+        self._reserve_bytes = reserve_bytes
+
+    async def put(self, job_id: str, content: bytes | AsyncIterable[bytes]) -> str:
+        blob_id = new_blob_id(job_id)
+        target = self._root / blob_id
+        part = target.with_name(f".{target.name}")
+        waiting: list[bytes] = []
+        size = 0
+        begun = False
+        try:
+            async for piece in pieces_of(content):
+                waiting.append(piece)
+                size += len(piece)
+                if size >= _WRITTEN_AT_ONCE_BYTES:
+                    begun, batch, waiting, size = True, waiting, [], 0
+                    await _in_thread(partial(self._append, part, batch))
+            begun = True
+            await _in_thread(partial(self._complete, part, waiting, target))
+        except BaseException:
+            if begun:
+                await _in_thread(lambda: part.unlink(missing_ok=True))
+            raise
+        return blob_id
+
+    async def settle(self, job_id: str) -> None:
+        directory = self._root / check_job_id(job_id)
+        files = await _in_thread(lambda: list(directory.iterdir()) if directory.is_dir() else [])
+        slices = [files[at::_SYNC_THREADS] for at in range(_SYNC_THREADS)]
+        await asyncio.gather(*(_in_thread(partial(_sync_all, some)) for some in slices if some))
+        if files:
+            await _in_thread(lambda: _sync_all([directory, self._root, self._root.parent]))
+
+    async def get(self, blob_id: str, *, max_bytes: int) -> bytes:
+        path = self._root / check_blob_id(blob_id)
+
+        def read() -> bytes:
+            try:
+                with path.open("rb") as file:
+                    if os.fstat(file.fileno()).st_size > max_bytes:
+                        raise TooLarge(f"the image is larger than {max_bytes} bytes", field="image")
+                    return file.read()
+            except FileNotFoundError:
+                raise no_such_blob() from None
+
+        return await _in_thread(read)
+
+    async def delete(self, blob_ids: Iterable[str]) -> None:
+        paths = [self._root / check_blob_id(blob_id) for blob_id in blob_ids]
+
+        def remove() -> None:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            for directory in {path.parent for path in paths}:
+                _remove_if_empty(directory)
+
+        await _in_thread(remove)
+
+    async def purge(self, job_id: str) -> None:
+        directory = self._root / check_job_id(job_id)
+
+        def remove() -> None:
+            if directory.is_dir():
+                shutil.rmtree(directory)
+
+        await _in_thread(remove)
+
+    async def check_room(self, size_bytes: int) -> None:
+        await _in_thread(lambda: self._check_room(size_bytes))
+
+    async def jobs(self) -> tuple[StagedJob, ...]:
+        def read() -> tuple[StagedJob, ...]:
+            if not self._root.is_dir():
+                return ()
+            found = []
+            for entry in os.scandir(self._root):
+                try:
+                    # A directory changes with every name in it, and a file that is written has one.
+                    newest = max([entry.stat().st_mtime, *(file.stat().st_mtime for file in os.scandir(entry))])
+                except (FileNotFoundError, NotADirectoryError):
+                    continue  # purged meanwhile, or not ours
+                found.append(StagedJob(entry.name, newest))
+            return tuple(sorted(found, key=lambda job: job.job_id))
+
+        return await _in_thread(read)
+
+    def _check_room(self, size_bytes: int) -> None:
+        self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if shutil.disk_usage(self._root).free - size_bytes < self._reserve_bytes:
+            raise _full()
+
+    def _append(self, part: Path, pieces: Sequence[bytes]) -> None:
+        self._check_room(sum(map(len, pieces)))
+        part.parent.mkdir(mode=0o700, exist_ok=True)
+        with open(part, "ab", opener=_open_private) as file:
+            for piece in pieces:
+                file.write(piece)
+
+    def _complete(self, part: Path, pieces: Sequence[bytes], target: Path) -> None:
+        self._append(part, pieces)
+        part.rename(target)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def _sync_all(paths: Iterable[Path]) -> None:
+    for path in paths:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _remove_if_empty(directory: Path) -> None:
+    try:
+        directory.rmdir()
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EEXIST):
+            raise
+
+
+def _full() -> Unavailable:
+    return Unavailable("the disk for images is full: try again later", retry_after_s=FULL_RETRY_S)
+
+
+async def _in_thread(work: Callable[[], T]) -> T:
+    try:
+        return await finished(asyncio.to_thread(work))
+    except OSError as error:
+        if error.errno in _NO_ROOM:
+            raise _full() from error
+        raise Unavailable(
+            f"the store of images cannot be used: {error.strerror or type(error).__name__}", retry_after_s=AWAY_RETRY_S
+        ) from error

@@ -1,0 +1,48 @@
+"""One JSON line for each request, at a fraction of what the logging package takes for it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from services.shared.redaction import redact
+from services.shared.telemetry.logs import json_line
+
+FLUSH_S = 0.05
+_FLUSH_LINES = 128
+
+
+class AccessLog:
+    """Lines like those of `log_as_json`, written to standard error together, at most FLUSH_S late: a process that is
+    killed loses what was due in that time. Belongs to one event loop."""
+
+    def __init__(self, service: str, logger: str = "grayscale.access") -> None:
+        self._fixed = {"level": "info", "service": service, "logger": logger, "message": "request"}
+        self._lines: list[str] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._second, self._second_text = -1, ""
+
+    def write(self, fields: dict[str, Any]) -> None:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        at = f"{self._second_text}.{int(1000 * (now - second)):03d}Z"
+        self._lines.append(redact(json_line({"at": at, **self._fixed, **fields})))
+        if len(self._lines) >= _FLUSH_LINES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        """Writes what is due; to be called before the process ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            self._lines.append("")
+            sys.stderr.write("\n".join(self._lines))
+            sys.stderr.flush()
+            self._lines.clear()
