@@ -41,6 +41,7 @@ LAYERS: list[set[str]] = [
         "services.shared.durable_file",
         "services.shared.random_bytes",
         "services.shared.redaction",
+        "services.shared.release_memory",
     },
 ]
 PAIRS = {

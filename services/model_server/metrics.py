@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 
 from services.shared.asgi import Answer, Receive, Scope, Send, send_answer
 from services.shared.model_ref import ModelRef
 from services.shared.telemetry.base import ModelMetrics
+from services.shared.telemetry.process_memory import render_memory
 from services.shared.telemetry.prometheus import CONTENT_TYPE, render
 
 
@@ -22,4 +24,5 @@ class MetricsApp:
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, Answer(405, headers={"allow": "GET, HEAD"}))
         else:
-            await send_answer(send, Answer(200, render(self._models()), {"content-type": CONTENT_TYPE}))
+            text = render(self._models()) + render_memory([os.getpid()]).encode()
+            await send_answer(send, Answer(200, text, {"content-type": CONTENT_TYPE}))

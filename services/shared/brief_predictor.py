@@ -50,10 +50,7 @@ class BriefPredictor:
     ) -> Callable[[], None] | None:
         ref = passage.route.ref
         view = self._views.known(ref)
-        if view is None or view.postprocess.takes_long or view.config.max_batch_size < 1 or not runs.is_brief(ref):
-            passage.left()
-            return None
-        if not view.preprocess.is_brief(data):
+        if view is None or not (_is_plain(view) and runs.is_brief(ref) and view.preprocess.is_brief(data)):
             passage.left()
             return None
         begin_s = self._clock.monotonic()
@@ -69,6 +66,10 @@ class BriefPredictor:
                 withdraw()
 
         return leave
+
+
+def _is_plain(view: ModelView) -> bool:
+    return not view.postprocess.takes_long and view.config.max_batch_size > 0 and view.outputs is None
 
 
 class _Waiter:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -38,6 +38,10 @@ class Started:
         return process
 
 
+def ended(process: ChildProcess) -> Callable[[], bool]:
+    return lambda: process.poll() is not None
+
+
 @pytest.fixture
 def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
     with ExitStack() as stack:
@@ -48,7 +52,7 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Iterator[Started]:
 async def test_whoever_waits_is_told_the_status(start: Started, code: str, status: int) -> None:
     process = start(code)
     waiting = [asyncio.create_task(process.wait()) for _ in range(2)]
-    await until(lambda: process.poll() is not None)
+    await until(ended(process))
     assert [await each for each in waiting] == [status, status]
     assert await process.wait() == process.returncode == status
 
@@ -59,7 +63,7 @@ async def test_a_waiter_that_gives_up_does_not_disturb_the_others(start: Started
     await asyncio.sleep(0)
     gives_up.cancel()
     process.send_signal(signal.SIGTERM)
-    await until(lambda: process.poll() is not None)
+    await until(ended(process))
     assert await stays == -signal.SIGTERM
 
 
@@ -67,7 +71,7 @@ async def test_it_ends_when_the_parents_end_is_closed(start: Started) -> None:
     process = start()
     assert process.poll() is None
     process.control.close()
-    await until(lambda: process.poll() is not None)
+    await until(ended(process))
     assert process.returncode == 7
 
 
@@ -75,14 +79,14 @@ async def test_of_two_processes_neither_holds_the_others_end(start: Started) -> 
     first, second = start(), start()
     for process in (first, second):
         process.control.close()
-        await until(lambda process=process: process.poll() is not None)
+        await until(ended(process))
         assert process.returncode == 7
 
 
 async def test_it_has_its_variables_and_a_session_of_its_own(start: Started, tmp_path: Path) -> None:
     path = tmp_path / "said"
     process = start(f"import os; open({str(path)!r}, 'w').write(f'{{os.environ[\"WORD\"]}} {{os.getsid(0)}}')")
-    await until(lambda: process.poll() is not None)
+    await until(ended(process))
     assert path.read_text() == f"told {process.pid}"
     assert process.pid != os.getsid(0)
 
@@ -91,7 +95,7 @@ async def test_a_signal_for_a_process_that_has_ended_goes_nowhere(
     start: Started, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = start("")
-    await until(lambda: process.poll() is not None)
+    await until(ended(process))
     monkeypatch.setattr(os, "kill", lambda *_: pytest.fail("somebody else may have this number by now"))
     process.send_signal(signal.SIGTERM)
 
@@ -111,7 +115,7 @@ async def test_a_process_of_the_api_ends_when_its_parent_goes_before_telling_it_
     process = ChildProcess.start(os.environ)
     try:
         process.control.close()
-        await until(lambda: process.poll() is not None)
+        await until(ended(process))
         assert process.returncode == 0
     finally:
         process.discard()

@@ -49,6 +49,47 @@ def slow(width: int = 1024, depth: int = 12) -> onnx.ModelProto:
     return _model(nodes, "FP32", ("batch", width), ("batch", width), [weight])
 
 
+def convolved(filters: int = 512, shape: Sequence[int] = (256, 8, 8)) -> onnx.ModelProto:
+    """y = the mean of each of 3 x 3 random filters over x, FP32; its 4.7 MB of weights are laid out anew by the runtime
+    when it optimises the graph."""
+    random = np.random.default_rng(0)
+    weight = random.standard_normal((filters, shape[0], 3, 3), dtype=np.float32) / 50
+    nodes = [
+        helper.make_node("Conv", ["x", "weight"], ["filtered"], pads=[1, 1, 1, 1]),
+        helper.make_node("Relu", ["filtered"], ["positive"]),
+        helper.make_node("GlobalAveragePool", ["positive"], ["mean"]),
+        helper.make_node("Flatten", ["mean"], ["y"]),
+    ]
+    weights = [numpy_helper.from_array(weight, "weight")]
+    return _model(nodes, "FP32", ("batch", *shape), ("batch", filters), weights)
+
+
+def looped(width: int = 1100) -> onnx.ModelProto:
+    """y = x times a matrix, twice, in a loop whose body holds the matrix (4.8 MB), FP32."""
+    make = helper.make_tensor_value_info
+    matrix = numpy_helper.from_array(np.eye(width, dtype=np.float32), "matrix")
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("MatMul", ["h", "matrix"], ["h_next"]),
+        ],
+        "body",
+        [
+            make("i", TensorProto.INT64, []),
+            make("go", TensorProto.BOOL, []),
+            make("h", TensorProto.FLOAT, ["batch", width]),
+        ],
+        [make("go_on", TensorProto.BOOL, []), make("h_next", TensorProto.FLOAT, ["batch", width])],
+        [matrix],
+    )
+    constants = [
+        numpy_helper.from_array(np.array(2, dtype=np.int64), "twice"),
+        numpy_helper.from_array(np.array(True), "true"),
+    ]
+    node = helper.make_node("Loop", ["twice", "true", "x"], ["y"], body=body)
+    return _model([node], "FP32", ("batch", width), ("batch", width), constants)
+
+
 def summed(shape: Shape = ("batch", 4)) -> onnx.ModelProto:
     """y = the sum over everything, the batch included: an output whose first dimension is not the batch."""
     return _model([helper.make_node("ReduceSum", ["x"], ["y"], keepdims=0)], "FP32", shape, ())

@@ -56,7 +56,7 @@ class ConnectionPool:
         for task in self._opening:
             task.cancel()
         for connection in list(self._open):
-            connection.abort()
+            connection.give_up()
 
     def opened(self, connection: Connection) -> None:
         self._open.add(connection)
@@ -126,7 +126,9 @@ class Connection(asyncio.Protocol):
         self._number = number
         self._transport.write(message)
 
-    def abort(self) -> None:
+    def give_up(self) -> None:
+        """Ends it; nobody waits for the answer any more."""
+        self._number = None
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -139,7 +141,7 @@ class Connection(asyncio.Protocol):
         head = data[: end + 2].lower()
         start = head.find(b"\r\ncontent-length:")
         if start < 0 or self._number is None:
-            self.abort()
+            self._transport.abort()
             return
         length = int(head[start + 17 : head.find(b"\r", start + 17)])
         if len(data) < end + 4 + length:

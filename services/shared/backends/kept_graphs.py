@@ -49,7 +49,7 @@ class KeptGraphs:
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not _is_ours(self._directory):
-                _log.warning("%s can be written by others: optimised graphs are not kept there", self._directory)
+                _log.warning("%s can be used by others: optimised graphs are not kept there", self._directory)
                 return None
             entry = self._directory / _key(source, traits)
             with locked(self._directory / ".lock"):

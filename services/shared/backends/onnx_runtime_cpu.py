@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from services.shared.backends.kept_graphs import KeptGraphs
 from services.shared.backends.onnx_runtime_model import CpuSession, OnnxRuntimeModel
 from services.shared.backends.onnx_runtime_optimize import can_be_made_up, is_large, made_up, optimized_graph
@@ -49,7 +51,7 @@ def open_cpu_model(
         return CpuSession(source.open(threads=threads.wide, wide=True), outputs)
 
     wide, verdict = _wide(narrow, open_wide, threads, inputs, _rows(config), clock)
-    notes = (f"{threads.concurrency} at once with {threads.intra_op} threads each", verdict.reason, source.note)
+    notes = (f"{_count(threads.concurrency, 'run')} at once of {_count(threads.intra_op, 'thread')}", verdict.reason, source.note)
     _log.info("%s runs on the CPU: %s", config.name, "; ".join(notes), extra={"model": config.name})
     return OnnxRuntimeModel(
         narrow,
@@ -95,9 +97,13 @@ def _wide(
         return None, Verdict(False, "no more threads for a run that is alone")
     if not can_be_made_up(inputs):
         return None, Verdict(False, "no more threads for a run that is alone: its size is open, so nothing is measured")
-    feed = made_up(inputs, rows)
+    feed = {spec.name: np.zeros((rows, *spec.shape) if rows else spec.shape, spec.dtype) for spec in inputs}
     return choose_wide(narrow, open_wide, lambda session: session.run(feed, 1), threads.wide, clock, waited_s)
 
 
 def _rows(config: ModelConfig) -> int:
     return 1 if config.max_batch_size else 0
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"

@@ -12,6 +12,7 @@ import numpy as np
 from services.shared.backends.kept_graphs import GRAPH, KeptGraphs
 from services.shared.backends.onnx_runtime_session import SessionPlan, first_line, open_session, runtime_version
 from services.shared.errors import InferenceFailed
+from services.shared.release_memory import release_memory
 from services.shared.tensors import BYTES, Array, TensorSpec
 
 # Below this there is nothing to gain: such a model loads in a few milliseconds, and its weights are no burden.
@@ -29,7 +30,10 @@ def optimized_graph(kept: KeptGraphs, path: Path, name: str, inputs: Mapping[str
     that cannot be used."""
 
     def build(directory: Path) -> bool:
-        return _write(path, directory / GRAPH, name, dict(inputs))
+        try:
+            return _write(path, directory / GRAPH, name, dict(inputs))
+        finally:
+            release_memory()  # the weights were in memory several times
 
     return kept.find(path, f"{runtime_version()}\n{processor()}", build)
 

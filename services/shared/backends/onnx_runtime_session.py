@@ -15,6 +15,7 @@ from services.shared.errors import InferenceFailed
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 _FATAL = 4  # the runtime's own log: what it would print at a lower level comes back as the exception's text
+_SPIN_US = 20
 _EXTERNAL_MIN_BYTES = 1024  # smaller weights stay in the graph's own file
 
 
@@ -62,10 +63,11 @@ def session_options(plan: SessionPlan) -> Any:
     options.enable_mem_pattern = plan.patterns
     options.log_severity_level = _FATAL
     entry = options.add_session_config_entry
-    # Threads that spin while they wait take the cores from decoding and from the other runs. A wide session has the
-    # cores to itself, but only while it runs.
+    # Threads that spin while they wait take the cores from decoding and from the other runs. A wide session's threads
+    # spin just long enough to bridge the gap between two operators: longer, and a run takes several times as long when
+    # another process has a core.
     entry("session.intra_op.allow_spinning", "1" if plan.wide else "0")
-    entry("session.force_spinning_stop", "1" if plan.wide else "0")
+    entry("session.intra_op.spin_duration_us", str(_SPIN_US))
     entry("session.inter_op.allow_spinning", "0")
     if plan.save_to is not None:
         options.optimized_model_filepath = os.fspath(plan.save_to)

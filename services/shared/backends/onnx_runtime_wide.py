@@ -7,7 +7,6 @@ longer than with one when it is small: handing work between threads costs tens o
 from __future__ import annotations
 
 import contextlib
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def judge(rounds: Sequence[Round], threads: int) -> Verdict:
     fair = [r for r in rounds if r.waited_s <= _FAIR * (r.narrow_s + r.wide_s)]
     if len(fair) < _MIN_ROUNDS:
         return Verdict(True, f"{threads} threads for a run that is alone, not measured because the cores were busy")
-    narrow_s, wide_s = (statistics.median(each) for each in zip(*((r.narrow_s, r.wide_s) for r in fair), strict=True))
+    narrow_s, wide_s = _median([r.narrow_s for r in fair]), _median([r.wide_s for r in fair])
     times = f"{1000 * narrow_s:.1f} ms with one, {1000 * wide_s:.1f} ms with {threads}"
     if narrow_s >= MIN_GAIN * wide_s:
         return Verdict(True, f"{threads} threads for a run that is alone ({times})")
@@ -100,6 +99,11 @@ def waited_s() -> float:
             with contextlib.suppress(OSError, ValueError, IndexError):  # a thread may end while we look
                 total_ns += int((task / "schedstat").read_text().split()[1])
     return total_ns / 1e9
+
+
+def _median(values: Sequence[float]) -> float:
+    """The lower one of the two in the middle. (`statistics` takes 10 ms to import, which a start would pay.)"""
+    return sorted(values)[(len(values) - 1) // 2]
 
 
 def _seconds(run: Run, clock: Clock) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -90,6 +91,12 @@ class Batcher:
             else:
                 future.exception()  # the answer came in the same turn as the cancellation: it was heard
             raise
+
+    @property
+    def part_size(self) -> int:
+        """The largest batch that is worth running as one: see `paying_size`; larger ones gain from several threads."""
+        fixed = all(-1 not in spec.shape for spec in self._model.outputs)  # others may differ from part to part
+        return self._rules.max_size if self._model.inline and self._batched and fixed else sys.maxsize
 
     @property
     def is_brief(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
@@ -13,14 +14,15 @@ from services.shared.clock import Clock, SystemClock
 from services.shared.engine.base import InferResult, LoadedVersion, VersionState, Waiter
 from services.shared.engine.batcher import Batcher
 from services.shared.engine.check_inputs import check_inputs, check_outputs
+from services.shared.engine.in_parts import in_parts
 from services.shared.engine.load_version import WarmModel, load_version
 from services.shared.engine.recorder import Recorder
 from services.shared.engine.registry import Registry, Serving
-from services.shared.engine.release_memory import release_memory
 from services.shared.engine.run_cost import Occupancy
 from services.shared.errors import InferenceFailed, NotFound, NotReady, ServingError
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
+from services.shared.release_memory import release_memory
 from services.shared.repository.base import ModelRepository
 from services.shared.telemetry.base import FailureReason, ModelMetrics, ModelStatistics
 from services.shared.tensors import Tensors
@@ -89,7 +91,9 @@ class Engine:
         except ServingError:
             serving.recorder.failed(FailureReason.OTHER, 0.0)
             raise
-        result = await serving.batcher.submit(inputs, batch, timeout_s=timeout_s, priority=priority)
+        size = serving.batcher.part_size
+        submit = functools.partial(serving.batcher.submit, timeout_s=timeout_s, priority=priority)
+        result = await (submit(inputs, batch) if batch <= size else in_parts(submit, inputs, batch, size))
         if not outputs:
             return result
         return InferResult({name: result.outputs[name] for name in outputs}, result.queue_s, result.infer_s)

@@ -50,11 +50,11 @@ class IndexEntry:
 
 
 class BriefRuns(Protocol):
-    """Runs of the engine in this process, for callers in its event loop that cannot afford to await."""
+    """Runs for callers in the event loop that cannot afford a task for each request."""
 
     def is_brief(self, ref: ModelRef) -> bool:
-        """Whether a run of one picture is expected to be over in the turn of the loop that begins it. Raises NotFound
-        or NotReady."""
+        """Whether a run of one picture is expected to be over in the turn of the loop that begins it, or is a call that
+        many share. Raises NotFound or NotReady."""
         ...
 
     def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
@@ -67,7 +67,7 @@ class InferenceClient(Protocol):
     """Runs models; raises only ServingError (and CancelledError when its caller is cancelled).
 
     A cancelled call is cancelled on the wire and in the queue; one caller's failure never touches another. `brief` is
-    None unless the models run in this process.
+    None where there is no such way.
     """
 
     brief: BriefRuns | None

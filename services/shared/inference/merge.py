@@ -7,14 +7,14 @@ functions of `merge_plan.py` decide, `MergedCalls` acts.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
-from services.shared.errors import DeadlineExceeded, InferenceFailed, NotReady, ServingError
-from services.shared.inference.base import InferResult
+from services.shared.errors import DeadlineExceeded, InferenceFailed, InvalidInput, NotReady, ServingError
+from services.shared.inference.base import InferResult, Waiter
 from services.shared.inference.merge_plan import LaneKey, Size, lane_of, must_split, split_rows, take, wire_deadline
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
@@ -46,7 +46,7 @@ class _Request:
     size: Size
     deadline: float | None
     arrived: float
-    answer: asyncio.Future[InferResult]
+    answer: Waiter
     call: _Call | None = None
 
 
@@ -61,6 +61,7 @@ class _Lane:
     key: LaneKey
     max_rows: int
     in_flight: int = 0
+    planned: bool = False
     waiting: list[_Request] = field(default_factory=list)
 
 
@@ -94,17 +95,32 @@ class MergedCalls:
         if place is None:
             return await self._send(ref, inputs, timeout_s=timeout_s, priority=priority, outputs=outputs)
         key, size = place
-        lane = self._lanes.get(key)
-        if lane is None:
-            lane = self._lanes[key] = _Lane(key, max_rows)
-        lane.max_rows = max_rows
-        if lane.in_flight < self._max_in_flight:  # then nobody waits either
+        lane = self._lane(key, max_rows)
+        if lane.in_flight < self._max_in_flight and not lane.waiting:
             lane.in_flight += 1
             try:
                 return await self._send(ref, inputs, timeout_s=timeout_s, priority=priority, outputs=outputs)
             finally:
                 self._call_ended(lane)
         return await self._wait(lane, inputs, size, timeout_s)
+
+    def begin(
+        self, ref: ModelRef, inputs: Tensors, waiter: Waiter, *, max_rows: int, timeout_s: float
+    ) -> Callable[[], None]:
+        """The same for a caller that does not await; what is returned withdraws the request. Those that begin in one
+        turn of the loop share a call. Raises InvalidInput for inputs that cannot be shared."""
+        place = lane_of(ref, inputs, Priority.NORMAL, None)
+        if place is None:
+            raise InvalidInput("the inputs have no batch dimension in common")
+        key, size = place
+        lane, loop = self._lane(key, max_rows), asyncio.get_running_loop()
+        now = loop.time()
+        request = _Request(inputs, size, now + timeout_s, now, waiter)
+        lane.waiting.append(request)
+        if not lane.planned:
+            lane.planned = True
+            loop.call_soon(self._fill, lane)
+        return lambda: _detach(lane, request)
 
     async def close(self) -> None:
         """Cancels the calls; whoever still waits gets NotReady."""
@@ -116,22 +132,36 @@ class MergedCalls:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def _lane(self, key: LaneKey, max_rows: int) -> _Lane:
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key, max_rows)
+        lane.max_rows = max_rows
+        return lane
+
     async def _wait(self, lane: _Lane, inputs: Tensors, size: Size, timeout_s: float | None) -> InferResult:
         loop = asyncio.get_running_loop()
         now = loop.time()
         deadline = None if timeout_s is None else now + timeout_s
-        request = _Request(inputs, size, deadline, now, loop.create_future())
+        answer: asyncio.Future[InferResult] = loop.create_future()
+        request = _Request(inputs, size, deadline, now, answer)
         lane.waiting.append(request)
         timer = None if deadline is None else loop.call_at(deadline, _expire, request, lane.key.ref, timeout_s)
         try:
-            return await request.answer
+            return await answer
         finally:
             if timer is not None:
                 timer.cancel()
-            _leave(lane, request)
+            if not answer.cancelled():
+                answer.exception()  # a caller that was cancelled just now does not ask for it
+            _detach(lane, request)
 
     def _call_ended(self, lane: _Lane) -> None:
         lane.in_flight -= 1
+        self._fill(lane)
+
+    def _fill(self, lane: _Lane) -> None:
+        lane.planned = False
         while lane.waiting and lane.in_flight < self._max_in_flight:
             lane.waiting = [each for each in lane.waiting if not each.answer.done()]
             count = take([each.size for each in lane.waiting], lane.max_rows, self._max_bytes)
@@ -197,10 +227,8 @@ def _send_again_alone(lane: _Lane, call: _Call) -> None:
     lane.waiting[:0] = again
 
 
-def _leave(lane: _Lane, request: _Request) -> None:
+def _detach(lane: _Lane, request: _Request) -> None:
     """A request has its answer, its error or was cancelled: the last one to leave a call ends it on the wire."""
-    if not request.answer.cancelled():
-        request.answer.exception()  # a caller that was cancelled just now does not ask for it
     call = request.call
     if call is None:
         if request in lane.waiting:

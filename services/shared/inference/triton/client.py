@@ -6,14 +6,21 @@ one copies every tensor several times and turns every failure into one class of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tritonclient.grpc import service_pb2
 
 from services.shared.clock import Clock, SystemClock
 from services.shared.config_pbtxt import config_from_message
 from services.shared.errors import InferenceFailed, InvalidInput, NotFound, NotReady, ServingError
-from services.shared.inference.base import BriefRuns, IndexEntry, InferResult, ModelMetadata, ModelStatistics
+from services.shared.inference.base import (
+    BriefRuns,
+    IndexEntry,
+    InferResult,
+    ModelMetadata,
+    ModelStatistics,
+    Waiter,
+)
 from services.shared.inference.brief_cache import BriefCache
 from services.shared.inference.merge import MAX_IN_FLIGHT, MergedCalls
 from services.shared.inference.readiness import probe_inputs
@@ -37,6 +44,7 @@ CONFIG_TTL_S = 2.0  # so soon a reload that another client asked for is seen
 LABELS_TTL_S = 10.0  # labels cost an inference
 READY_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 5.0
+BRIEF_TIMEOUT_S = 60.0
 LOAD_TIMEOUT_S = 330.0  # our server answers a load when its whole fleet has done it, within 300 s
 
 
@@ -48,8 +56,6 @@ class TritonInference:
     work by themselves. At most `max_in_flight` calls run per model and kind of request; what arrives meanwhile is
     joined when the model's config has dynamic batching.
     """
-
-    brief: BriefRuns | None = None
 
     def __init__(
         self,
@@ -66,6 +72,7 @@ class TritonInference:
         self._channel = TritonChannel(url, api_key=api_key, tls=tls, max_message_bytes=max_message_bytes)
         self._loader = TritonLoader(self._channel, timeout_s=load_timeout_s)
         self._merged = MergedCalls(self._send, max_in_flight=max_in_flight)
+        self.brief: BriefRuns | None = self
         self._configs = BriefCache(self._fetch_config, ttl_s=CONFIG_TTL_S, clock=clock)
         self._labels = BriefCache(self._fetch_labels, ttl_s=LABELS_TTL_S, clock=clock)
 
@@ -85,6 +92,13 @@ class TritonInference:
         except (NotFound, NotReady):
             self._labels.forget(ref.name)  # it may come back as something else
             raise
+
+    def is_brief(self, ref: ModelRef) -> bool:
+        """Whether requests may share calls: then none of them needs a task."""
+        return self._max_rows(ref) > 1
+
+    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
+        return self._merged.begin(ref, inputs, waiter, max_rows=self._max_rows(ref), timeout_s=BRIEF_TIMEOUT_S)
 
     async def ready(self, ref: ModelRef | None = None) -> bool:
         try:
