@@ -1,0 +1,176 @@
+"""CPU instructions of one tiny prediction, and what of it metrics, log line and routing cost: counted by callgrind.
+
+`python -m loadtests.instructions` (needs valgrind; three minutes). Counts do not drift as times do. A process of its
+own for each variant feeds requests to the API's own connection, without sockets, counting only after it is warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+VARIANTS = ("all on", "no log line", "no metrics", "with a release")
+WARM, COUNTED, CLIENTS = 300, 400, 1  # one: batches of other sizes would blur the difference
+_BOUNDARY = b"XgrayscaleX"
+
+
+def request(image: bytes) -> bytes:
+    """A multipart upload as curl sends it."""
+    part = b'Content-Disposition: form-data; name="image"; filename="a"\r\nContent-Type: application/octet-stream'
+    body = b"--%b\r\n%b\r\n\r\n%b\r\n--%b--\r\n" % (_BOUNDARY, part, image, _BOUNDARY)
+    head = b"POST /v1/models/digits/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=%b"
+    return head % _BOUNDARY + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+class Wire(asyncio.Transport):
+    """A client that sends its next request when it has its answer."""
+
+    def __init__(self, answered: Callable[[bytes], None]) -> None:
+        super().__init__()
+        self._answered = answered
+
+    def write(self, data: Any) -> None:
+        self._answered(data)
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return default
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+async def serve(variant: str, image: bytes, data: Path) -> None:
+    from services.api.bounded_protocol import BoundedProtocol
+    from services.api.connection import ConnectionServer
+    from services.api.connection_bounds import ConnectionBounds
+    from services.api.parts import build_parts
+    from services.api.settings import api_settings
+
+    log = "no" if variant == "no log line" else "yes"
+    environment = {"GRAYSCALE_MODELS": str(ROOT / "models"), "GRAYSCALE_DATA_DIR": str(data)}
+    if variant == "no metrics":
+        _count_nothing()
+    if variant == "with a release":
+        _release(data)
+    parts = build_parts(api_settings({**environment, "GRAYSCALE_ACCESS_LOG": log}))
+    await parts.serving.start()
+    while await parts.serving.readiness.reasons():
+        await asyncio.sleep(0.05)
+    server = ConnectionServer(parts.app, finish_s=1)
+    server.config.load()
+    loop, sent = asyncio.get_running_loop(), request(image)
+
+    async def run(count: int) -> None:
+        left, done, over = count, 0, loop.create_future()
+
+        def connect() -> BoundedProtocol:
+            def answered(data: bytes) -> None:
+                nonlocal left, done
+                if not data.startswith(b"HTTP/1.1 200"):
+                    over.set_exception(RuntimeError(data[:300].decode("latin-1")))
+                done += 1
+                if left:
+                    left -= 1
+                    loop.call_soon(protocol.data_received, sent)
+                elif done == count:
+                    over.set_result(None)
+
+            bounds, state = ConnectionBounds(), server.server_state
+            protocol = BoundedProtocol(server.config, state, {}, loop, bounds, lambda: None, parts.quick)
+            protocol.connection_made(Wire(answered))
+            return protocol
+
+        for protocol in [connect() for _ in range(CLIENTS)]:
+            left -= 1
+            loop.call_soon(protocol.data_received, sent)
+        await over
+
+    await run(WARM)
+    _callgrind("on")
+    await run(COUNTED)
+    _callgrind("off")
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _callgrind(word: str) -> None:
+    subprocess.run(["callgrind_control", "-i", word, str(os.getpid())], check=True, stdout=subprocess.DEVNULL)
+
+
+def _count_nothing() -> None:
+    from services.shared.engine.recorder import Recorder
+    from services.shared.telemetry.http_requests import HttpRequests
+
+    HttpRequests.observe = lambda *_: None  # type: ignore[method-assign]
+    Recorder.executed = lambda *_: None  # type: ignore[method-assign]
+
+
+def _release(data: Path) -> None:
+    from services.shared.model_ref import ModelRef
+    from services.shared.release.routing import Arm, ReleaseRouting, Sticky
+    from services.shared.release_store.last_known import LastKnownRouting
+
+    same = ModelRef("digits", 1)
+    arms = (Arm("candidate", same, 25.0),)
+    LastKnownRouting(data).write({"digits": ReleaseRouting("r1", "digits", 1, bytes(16), Sticky.KEY, same, arms)})
+
+
+def counted(variant: str, image: Path) -> int:
+    """Instructions per request."""
+    with tempfile.TemporaryDirectory() as directory:
+        valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={directory}/out"]
+        command = [*valgrind, sys.executable, "-m", "loadtests.instructions", "--variant", variant, str(image), directory]
+        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        ended = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
+        )
+        found = re.search(r"Collected : (\d+)", ended.stderr)
+        if found is None:
+            raise SystemExit(f"callgrind counted nothing: {ended.stderr[-2000:]}")
+        return int(found[1]) // COUNTED
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--variant", nargs=3, metavar=("VARIANT", "IMAGE", "DATA"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.variant:
+        variant, image, data = options.variant
+        asyncio.run(serve(variant, Path(image).read_bytes(), Path(data)))
+        return 0
+    if shutil.which("valgrind") is None:
+        print("valgrind is not installed: it counts the instructions", file=sys.stderr)
+        return 2
+    from services.cli.measure.pictures import PICTURES, SMALL, write_picture
+
+    with tempfile.TemporaryDirectory() as directory:
+        image = write_picture(PICTURES[SMALL.name], Path(directory))
+        whole = {variant: counted(variant, image) for variant in VARIANTS}
+    everything = whole["all on"]
+    for variant, instructions in whole.items():
+        share = (instructions - everything) / everything
+        print(f"{variant:16} {instructions:10,} instructions a request   {share:+7.1%}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
