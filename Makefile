@@ -14,7 +14,8 @@ up: $(VENV)/.serve ## set up what serving needs (no PyTorch) and serve models/ o
 	exec $(BIN)/grayscale up
 
 test: $(VENV)/.dev ## set up everything and run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
+	$(BIN)/python -m pytest tests/e2e
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
@@ -46,6 +47,7 @@ $(BIN)/python:
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps -r requirements/serve.txt
 	$(PIP) install --quiet --no-deps --editable .
+	$(BIN)/python -m compileall -q services
 	@touch $@
 
 # The extra packages come on top of what serving needs, so `make up` keeps working in the same .venv.
