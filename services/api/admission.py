@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NoReturn
 
 from services.api.work_estimate import RequestKind, WorkEstimate
 from services.shared.clock import Clock
@@ -60,22 +59,25 @@ class Admission:
 
         Raises Overloaded at once when there is none. A body larger than the whole room gets in when it would be alone.
         """
-        requests, wait_s = self.requests, self._work.expected_s
-        if requests >= self._few_requests and (wait_s > self._max_wait_s[priority] or wait_s > timeout_s):
-            self._refuse("the answer would come too late: try again, or somewhere else")
-        if requests >= self._max_requests[priority]:
-            self._refuse("the server has all the work that it can hold: try again")
+        error = self.refusal(priority, timeout_s)
+        if error is not None:
+            raise error
         self._take(body_bytes, 0, priority)
-        self.requests = requests + 1
+        self.requests += 1
         return Place(self, self._work.expect(kind), priority, body_bytes)
 
+    def refusal(self, priority: Priority, timeout_s: float = math.inf) -> Overloaded | None:
+        """What `enter` would raise for a request without a body, and counts as it does; None when there is a place."""
+        requests, wait_s = self.requests, self._work.expected_s
+        if requests >= self._few_requests and (wait_s > self._max_wait_s[priority] or wait_s > timeout_s):
+            return self._refused("the answer would come too late: try again, or somewhere else")
+        if requests >= self._max_requests[priority]:
+            return self._refused("the server has all the work that it can hold: try again")
+        return None
+
     def enter_at_once(self, kind: object, body_bytes: int, priority: Priority) -> Place | None:
-        """The same; None instead of a refusal, which `enter` is to make and to count."""
-        if (
-            (self.requests >= self._few_requests and self._work.expected_s > self._max_wait_s[priority])
-            or self.requests >= self._max_requests[priority]
-            or self.bytes + body_bytes > self._max_bytes[priority]
-        ):
+        """A place after `refusal` said None; None when there is no room for the body, which `enter` is to say."""
+        if self.bytes + body_bytes > self._max_bytes[priority]:
             return None
         self.bytes += body_bytes
         self.requests += 1
@@ -84,13 +86,13 @@ class Admission:
     def _take(self, more_bytes: int, held_bytes: int, priority: Priority) -> None:
         """Room for more bytes of a request that holds some already."""
         if self.bytes > held_bytes and self.bytes + more_bytes > self._max_bytes[priority]:
-            self._refuse("the server holds all the bodies that it can: try again")
+            raise self._refused("the server holds all the bodies that it can: try again")
         self.bytes += more_bytes
 
-    def _refuse(self, why: str) -> NoReturn:
+    def _refused(self, why: str) -> Overloaded:
         self.refused += 1
         # By then, what is in flight now will have been answered.
-        raise Overloaded(why, retry_after_s=max(1.0, self._work.expected_s))
+        return Overloaded(why, retry_after_s=max(1.0, self._work.expected_s))
 
 
 class Place:

@@ -209,7 +209,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _begin_new(self) -> None:
         """Once everything that came with a request's headers was read: often that is all of it."""
         cycle, self._new = self._new, None
-        if cycle is None or (self._quick is not None and cycle.body_complete and self._quick(cycle, self._answer)):
+        if cycle is None or (self._quick is not None and self._quick(cycle, self._answer)):
             return
         self._answer(cycle)
 

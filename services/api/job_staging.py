@@ -4,45 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import AsyncIterator, Iterable
 
+from services.api.job_item import JobItem, called, shown_name
 from services.api.job_limits import JobLimits
 from services.shared.blobs.base import BlobStore
 from services.shared.errors import InvalidInput, TooLarge
 
-_HELD_BYTES = 2**20  # of an image that goes to the store beside the next one; a larger one goes as a stream
+_HELD_BYTES = 2**20  # an image up to this goes to the store while the next one comes in; a larger one as it comes
 _PUTS_AT_ONCE = 8  # a bucket takes tens of milliseconds for each
-_MAX_NAME_CHARACTERS = 255
 _ZIP = b"PK\x03\x04"
 
 
-@dataclass(frozen=True, slots=True)
-class JobItem:
-    """One image of a job: `blob_id` of staged bytes, or `url` of an image that the worker fetches.
-
-    `name` is what the client calls it ("" when it does not), for people: printable, and a relative path where it comes
-    from an archive. `routing_key` is its own, if it has one. `sha256` is of its bytes or of its URL, in hexadecimal.
-    """
-
-    name: str
-    size_bytes: int
-    blob_id: str | None
-    url: str | None
-    routing_key: str | None
-    sha256: str
-
-
-class Puts(Protocol):
-    """What starts the puts: asyncio.TaskGroup, so that the first that fails ends the reading, and no put outlives it."""
-
-    def create_task(self, coro: object, /) -> object: ...
-
-
 class JobStaging:
-    """Counts and stages the images of one body. `add` and `add_url` raise TooLarge as soon as a limit is passed,
-    InvalidInput for what must not be an image, and what reading the content raises."""
+    """Counts and stages the images of one body.
+
+    `add` and `add_url` raise TooLarge as soon as a limit is passed, InvalidInput for what must not be an image, and
+    what reading the content raises. `puts` ends when all is in the store: the first put that fails ends the reading.
+    """
 
     def __init__(self, blobs: BlobStore, job_id: str, limits: JobLimits, puts: asyncio.TaskGroup) -> None:
         self._blobs = blobs
@@ -59,73 +38,86 @@ class JobStaging:
 
     @property
     def items(self) -> tuple[JobItem, ...]:
-        """All of them, in their order; asked for when the task group has ended."""
+        """All of them, in their order; to be asked for when `puts` has ended."""
         return tuple(item for item in self._items if item is not None)
 
     async def add(self, name: str, content: AsyncIterator[bytes], *, field: str, key: str | None = None) -> None:
         """Returns when the content is read; it may not be in the store yet."""
-        index = self._next(None)
-        digest = hashlib.sha256()
-        checked = self._checked(content, digest, name, field)
-        held, size = [], 0
+        image = _Image(self._place(field), name, field, key)
+        checked = self._checked(image, content)
+        held: list[bytes] = []
         async for piece in checked:
             held.append(piece)
-            size += len(piece)
-            if size > _HELD_BYTES:
-                await self._put(index, name, _resumed(held, checked), digest, key)
+            if image.size_bytes > _HELD_BYTES:
+                await self._put(image, _resumed(held, checked))
                 return
         await self._places.acquire()
-        self._puts.create_task(self._put_held(index, name, b"".join(held), digest, key))
+        self._puts.create_task(self._put_held(image, b"".join(held)))
 
-    def add_url(self, name: str, url: str, key: str | None) -> None:
-        self._next(JobItem(shown_name(name), 0, None, url, key, hashlib.sha256(url.encode()).hexdigest()))
+    def add_url(self, name: str, url: str, *, field: str, key: str | None = None) -> None:
+        self._items[self._place(field)] = JobItem(
+            shown_name(name), 0, None, url, key, hashlib.sha256(url.encode()).hexdigest()
+        )
 
-    def _next(self, item: JobItem | None) -> int:
+    def _place(self, field: str) -> int:
         if len(self._items) == self._limits.max_items:
-            raise TooLarge(
-                f"the job has more than {self._limits.max_items} images: send several jobs",
-                field="images" if item else "image",
-            )
-        self._items.append(item)
+            raise TooLarge(f"the job has more than {self._limits.max_items} images: send several jobs", field=field)
+        self._items.append(None)
         return len(self._items) - 1
 
-    async def _put_held(self, index: int, name: str, data: bytes, digest: hashlib._Hash, key: str | None) -> None:
+    async def _put_held(self, image: _Image, data: bytes) -> None:
         try:
-            await self._put(index, name, data, digest, key)
+            await self._put(image, data)
         finally:
             self._places.release()
 
-    async def _put(
-        self, index: int, name: str, content: bytes | AsyncIterator[bytes], digest: hashlib._Hash, key: str | None
-    ) -> None:
-        counted = _Counted(content)
-        blob_id = await self._blobs.put(self._job_id, counted.content)
-        self._items[index] = JobItem(shown_name(name), counted.size_bytes, blob_id, None, key, digest.hexdigest())
+    async def _put(self, image: _Image, content: bytes | AsyncIterator[bytes]) -> None:
+        blob_id = await self._blobs.put(self._job_id, content)
+        self._items[image.index] = JobItem(
+            shown_name(image.name), image.size_bytes, blob_id, None, image.key, image.digest.hexdigest()
+        )
 
-    async def _checked(
-        self, content: AsyncIterator[bytes], digest: hashlib._Hash, name: str, field: str
-    ) -> AsyncIterator[bytes]:
-        limits, size, head = self._limits, 0, b""
+    async def _checked(self, image: _Image, content: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        limits, head = self._limits, b""
         async for piece in content:
-            size += len(piece)
+            image.size_bytes += len(piece)
             self.total_bytes += len(piece)
-            if size > limits.max_image_bytes:
+            if image.size_bytes > limits.max_image_bytes:
                 raise TooLarge(
-                    f"{_called(name)} is larger than {limits.max_image_bytes} bytes: use a smaller image", field=field
+                    f"{called(image.name)} is larger than {limits.max_image_bytes} bytes: use a smaller image",
+                    field=image.field,
                 )
             if self.total_bytes > limits.max_total_bytes:
                 raise TooLarge(
-                    f"with {_called(name)} the job's images have more than {limits.max_total_bytes} bytes together: "
-                    "send several jobs",
-                    field=field,
+                    f"with {called(image.name)} the images of the job have more than {limits.max_total_bytes} bytes "
+                    "together: send several jobs",
+                    field=image.field,
                 )
             if len(head) < len(_ZIP):
                 head = (head + piece)[: len(_ZIP)]
                 if head == _ZIP:
                     raise InvalidInput(
-                        f"{_called(name)} is a zip archive itself: send one archive of images, as application/zip or "
-                        "as a file part named 'archive'",
-                        field=field,
+                        f"{called(image.name)} is a zip archive: send one archive of images, as application/zip or as "
+                        "a file part named 'archive'",
+                        field=image.field,
                     )
-            digest.update(piece)
+            image.digest.update(piece)
             yield piece
+
+
+class _Image:
+    """What is counted of one image while it comes in."""
+
+    __slots__ = ("digest", "field", "index", "key", "name", "size_bytes")
+
+    def __init__(self, index: int, name: str, field: str, key: str | None) -> None:
+        self.index, self.name, self.field, self.key = index, name, field, key
+        self.digest = hashlib.sha256()
+        self.size_bytes = 0
+
+
+async def _resumed(held: Iterable[bytes], rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    for piece in held:
+        yield piece
+    async for piece in rest:
+        yield piece

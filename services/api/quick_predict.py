@@ -1,9 +1,10 @@
-"""Predictions of tiny pictures, answered without the application: no task, no middleware, no thread."""
+"""Predictions of tiny pictures, answered without the application: no task, no middleware, no thread; and refusals of
+any prediction while there is no place for it, because those must cost less than what they protect."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from starlette.types import Scope
 
@@ -12,6 +13,7 @@ from services.api.auth import Authenticator, Caller
 from services.api.gates import request_kind
 from services.api.predict import DEFAULT_TOP_K, ROUTE, model_of
 from services.api.predict_answer import AnswerWriter
+from services.api.problems import problem
 from services.api.request_cycle import RequestCycle
 from services.api.request_records import CLIENT_GONE, RequestRecords
 from services.api.routing_key import routing_key
@@ -19,7 +21,7 @@ from services.api.uploads import UploadLimits, images_in, media_type_of
 from services.shared.answer import Answer
 from services.shared.asgi import headers_of
 from services.shared.brief_predictor import BriefPredictor
-from services.shared.errors import ServingError
+from services.shared.errors import Overloaded, ServingError
 from services.shared.model_ref import check_model_name
 from services.shared.priority import Priority
 
@@ -54,24 +56,45 @@ class QuickPredict:
         self._records, self._answers, self._limits, self._draining = records, answers, limits, draining
 
     def __call__(self, cycle: RequestCycle, fallback: Fallback) -> bool:
-        scope: Scope = cycle.scope  # type: ignore[assignment]
+        scope: Scope = cycle.scope
         model = model_of(scope["path"]) if scope["method"] == "POST" and not scope["query_string"] else None
-        if model is None or len(cycle.body) > MAX_BODY_BYTES or cycle.flow.write_paused or self._draining():
+        if model is None or cycle.flow.write_paused or self._draining():
             return False
         try:
-            return self._begin(cycle, scope, model, fallback)
+            fields = headers_of(scope)
+            caller = self._authenticator.predicting(scope) if _UNUSUAL.isdisjoint(fields) else None
+            if caller is None:
+                return False
+            check_model_name(model)
+            refusal = self._admission.refusal(Priority.NORMAL)
+            if refusal is not None:
+                return self._refuse(cycle, scope, caller, refusal)
+            if not cycle.body_complete or len(cycle.body) > MAX_BODY_BYTES:
+                return False
+            return self._begin(cycle, scope, fields, caller, model, fallback)
         except ServingError:
             return False
         except Exception:
             _log.exception("a quick prediction failed unexpectedly")
             return False
 
-    def _begin(self, cycle: RequestCycle, scope: Scope, model: str, fallback: Fallback) -> bool:
-        fields = headers_of(scope)
-        caller = self._authenticator.predicting(scope) if _UNUSUAL.isdisjoint(fields) else None
-        if caller is None:
-            return False
-        check_model_name(model)
+    def _refuse(self, cycle: RequestCycle, scope: Scope, caller: Caller, refusal: Overloaded) -> bool:
+        begin_s = _begin_records(self._records, scope, caller)
+        request_id = scope["state"]["request_id"]
+        answer = problem(refusal, request_id)
+        cycle.answer(answer.status, [*answer.headers, (b"x-request-id", request_id.encode())], answer.body)
+        self._records.end(scope, answer.status, begin_s)
+        return True
+
+    def _begin(
+        self,
+        cycle: RequestCycle,
+        scope: Scope,
+        fields: Mapping[bytes, bytes],
+        caller: Caller,
+        model: str,
+        fallback: Fallback,
+    ) -> bool:
         images = images_in(media_type_of(fields.get(b"content-type")), bytes(cycle.body), self._limits)
         if len(images) != 1 or not isinstance(images[0], bytes):
             return False
@@ -81,6 +104,16 @@ class QuickPredict:
             return False
         request = _Request(self._records, self._answers, cycle, scope, model, place, fallback, key.set_cookie)
         return request.begin(self._brief, images[0], caller, key.key)
+
+
+def _begin_records(records: RequestRecords, scope: Scope, caller: Caller) -> float:
+    """What the application's layers note of a request; when it began."""
+    begin_s = records.begin(scope)
+    state = scope["state"]
+    state["route"] = ROUTE
+    if caller.key is not None:
+        state["log"] = {"key_id": caller.key.key_id}
+    return begin_s
 
 
 class _Request:
@@ -110,13 +143,8 @@ class _Request:
 
     def begin(self, brief: BriefPredictor, image: bytes, caller: Caller, key: bytes) -> bool:
         """Whether it will be answered, or was already."""
-        self._begin_s = self._records.begin(self._scope)
-        state = self._scope["state"]
-        state["route"] = ROUTE
-        api_key = None
-        if caller.key is not None:
-            state["log"] = {"key_id": caller.key.key_id}
-            api_key = caller.key.key_id.encode()
+        self._begin_s = _begin_records(self._records, self._scope, caller)
+        api_key = None if caller.key is None else caller.key.key_id.encode()
         self._place.begin()
         try:
             withdraw = brief.begin(self._model, image, self._reply, top=DEFAULT_TOP_K, key=key, api_key=api_key)
@@ -133,7 +161,7 @@ class _Request:
 
     def _reply(self, answer: Answer | None) -> None:
         self._over = True
-        self._cycle.on_disconnect = None
+        self._cycle.on_disconnect = self._withdraw = None  # it leads back here: without it, nothing is left to collect
         if answer is None:
             self._give_up()
             self._fallback(self._cycle)

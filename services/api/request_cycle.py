@@ -39,7 +39,8 @@ class RequestCycle(RequestResponseCycle):
             self.on_disconnect()
 
     def answer(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
-        """The whole answer at once, for a request whose body is complete and that nothing else answers."""
+        """The whole answer at once, for a request that nothing else answers. What is still to come of its body is
+        dropped."""
         if self.disconnected:
             return
         self.response_started = True
@@ -115,6 +116,7 @@ class RequestCycle(RequestResponseCycle):
         if more_body:
             return
         self.response_complete = True
+        self.scope: Any = {}  # it leads back here (EXCHANGE): a request must not wait for the collector of cycles
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()

@@ -145,9 +145,8 @@ async def while_connected(scope: Scope, receive: Receive, work: Coroutine[Any, A
     try:
         return await work
     except asyncio.CancelledError:
-        if not exchange.disconnected:
+        if not exchange.disconnected or task.uncancel() > 0:  # somebody else cancels it, or does so as well
             raise
-        task.uncancel()
         raise ClientGone from None
     finally:
         exchange.on_disconnect = None

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -15,9 +14,10 @@ from services.shared.clock import Clock
 from services.shared.engine.answers import Answers
 from services.shared.engine.base import InferResult, Waiter
 from services.shared.engine.batch_plan import batch_rules, plan_batch, queue_level
-from services.shared.engine.execution import Execution, attempt
+from services.shared.engine.execution import Execution
 from services.shared.engine.recorder import Recorder, failure_reason
 from services.shared.engine.run_cost import Occupancy, RunCost
+from services.shared.engine.run_threads import RunThreads
 from services.shared.engine.waiting_queue import QueuedRequest, WaitingQueue, refusal
 from services.shared.errors import DeadlineExceeded, NotReady, ServingError
 from services.shared.model_config import ModelConfig, QueuePolicy
@@ -51,11 +51,10 @@ class Batcher:
         self._model, self._config, self._clock, self._recorder = model, config, clock, recorder
         self._rules = batch_rules(config, run_s)
         self._policy = config.batching.queue_policy if config.batching else QueuePolicy()
-        self._batched = config.max_batch_size > 0
         # Fixed dimensions were checked already: only sizes that the config leaves open can differ between requests.
         self._open_inputs = tuple(spec.name for spec in model.inputs if -1 in spec.shape) if self._rules.join else ()
         self._loop = asyncio.get_running_loop()
-        self._threads = ThreadPoolExecutor(model.concurrency, thread_name_prefix=f"run-{config.name}")
+        self._threads = RunThreads(model, config, clock, run_done=self._run_done, work_done=self._work_done)
         self._free = model.concurrency
         self._waiting = WaitingQueue()
         self._running: dict[int, list[QueuedRequest]] = {}
@@ -73,16 +72,22 @@ class Batcher:
         return len(self._waiting)
 
     async def submit(
-        self, inputs: Tensors, batch: int, *, timeout_s: float | None = None, priority: Priority = Priority.NORMAL
+        self,
+        inputs: Tensors,
+        batch: int,
+        *,
+        timeout_s: float | None = None,
+        priority: Priority = Priority.NORMAL,
+        part: bool = False,
     ) -> InferResult:
-        """Runs checked inputs of `batch` elements.
+        """Runs checked inputs of `batch` elements; those of a `part` of a request whoever made the parts counts.
 
         Raises NotReady once it closes, Overloaded with `retry_after_s` when the queue is full, DeadlineExceeded after
         `timeout_s`, or what the run raised.
         """
-        self._admit(timeout_s)
+        self._admit(timeout_s, part)
         future: asyncio.Future[InferResult] = self._loop.create_future()
-        request = self._enqueue(inputs, batch, timeout_s, priority, future)
+        request = self._enqueue(inputs, batch, timeout_s, priority, future, part)
         try:
             return await future
         except asyncio.CancelledError:
@@ -96,7 +101,10 @@ class Batcher:
     def part_size(self) -> int:
         """The largest batch that is worth running as one: see `paying_size`; larger ones gain from several threads."""
         fixed = all(-1 not in spec.shape for spec in self._model.outputs)  # others may differ from part to part
-        return self._rules.max_size if self._model.inline and self._batched and fixed else sys.maxsize
+        # A short queue, whose places count requests, could never take all the parts of a large one.
+        places, largest = self._policy.max_queue_size, self._config.max_batch_size
+        parts = self._model.inline and fixed and largest > 0 and (not places or places >= 4 * largest)
+        return self._rules.max_size if parts else sys.maxsize
 
     @property
     def is_brief(self) -> bool:
@@ -106,12 +114,12 @@ class Batcher:
     def begin(self, inputs: Tensors, batch: int, waiter: Waiter) -> QueuedRequest:
         """The same as `submit` for a caller that does not await: `waiter` hears of the outcome, perhaps at once."""
         self._admit(None)
-        return self._enqueue(inputs, batch, None, Priority.NORMAL, waiter)
+        return self._enqueue(inputs, batch, None, Priority.NORMAL, waiter, part=False)
 
     def withdraw(self, request: QueuedRequest) -> None:
         """Nobody waits for it any more; its waiter is done."""
         self._drop(request)
-        self._recorder.failed(FailureReason.CANCELED, self._clock.monotonic() - request.arrived_s)
+        self._count(request, FailureReason.CANCELED)
 
     async def close(self, drain_s: float) -> bool:
         """Refuses new requests, finishes the accepted ones within `drain_s`, fails the rest with NotReady, ends the
@@ -124,10 +132,10 @@ class Batcher:
             for request in [*self._waiting, *chain.from_iterable(self._running.values())]:
                 self._leave(request, NotReady(f"model '{self._config.name}' was unloaded before the request ran"))
         ended = await self._quiet_within(JOIN_S)
-        self._threads.shutdown(wait=ended)
+        self._threads.close(wait=ended)
         return ended
 
-    def _admit(self, timeout_s: float | None) -> None:
+    def _admit(self, timeout_s: float | None, part: bool = False) -> None:
         error = refusal(
             self._config.name,
             self._policy,
@@ -137,11 +145,12 @@ class Batcher:
             closing=self._closing,
         )
         if error is not None:
-            self._recorder.failed(failure_reason(error), 0.0)
+            if not part:
+                self._recorder.failed(failure_reason(error), 0.0)
             raise error
 
     def _enqueue(
-        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter
+        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool
     ) -> QueuedRequest:
         now_s = self._clock.monotonic()
         request = QueuedRequest(
@@ -152,6 +161,7 @@ class Batcher:
             arrived_s=now_s,
             deadline_s=None if timeout_s is None else now_s + timeout_s,
             future=waiter,
+            part=part,
         )
         if timeout_s is not None:
             request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
@@ -209,34 +219,14 @@ class Batcher:
         batch = sum([r.batch for r in requests])
         if not (self._model.inline and self._cost.expected_s(batch) <= INLINE_S):
             alone = self._occupancy.runs == 1 and not len(self._waiting)
-            self._threads.submit(self._work, requests, alone)
+            self._threads.start(requests, alone)
             return False
-        outcome = self._attempt(requests)
+        outcome = self._threads.attempt(requests)
         if isinstance(outcome, ServingError) and len(requests) > 1:
-            self._threads.submit(self._repeat, requests)
+            self._threads.repeat(requests)
         else:
             self._ended(requests, outcome)
         return True
-
-    def _work(self, requests: list[QueuedRequest], alone: bool) -> None:
-        """In a thread: runs the batch as it was planned, or each request alone when that fails."""
-        outcome = None if all(r.future.done() for r in requests) else self._attempt(requests, alone)
-        if isinstance(outcome, ServingError) and len(requests) > 1:
-            self._repeat(requests)
-            return
-        # One call for the answers and the free slot: between two, the slot could stay idle for milliseconds.
-        self._loop.call_soon_threadsafe(self._work_done, requests, outcome)
-
-    def _repeat(self, requests: list[QueuedRequest]) -> None:
-        """In a thread: runs each request of a failed batch alone."""
-        for request in requests:
-            if not request.future.done():
-                self._loop.call_soon_threadsafe(self._run_done, [request], self._attempt([request]))
-        self._loop.call_soon_threadsafe(self._work_done, requests, None)
-
-    def _attempt(self, requests: list[QueuedRequest], alone: bool = False) -> Execution | ServingError:
-        inputs, sizes = [r.inputs for r in requests], [r.batch for r in requests]
-        return attempt(self._model, inputs, sizes, batched=self._batched, clock=self._clock, alone=alone)
 
     # Back in the event loop.
 
@@ -256,13 +246,15 @@ class Batcher:
         awaited = [r for r in requests if not r.future.done()]
         if isinstance(outcome, ServingError):
             for request in awaited:
-                self._failed(request, outcome)
+                self._count(request, failure_reason(outcome))
                 self._answers.give(request, outcome)
             return
         whole_s = outcome.split_s - outcome.started_s
         batch = sum([r.batch for r in requests])
         self._cost.observe(batch, len(requests), whole_s)
-        self._recorder.executed(outcome, batch, [r.batch for r in awaited], [r.arrived_s for r in awaited])
+        self._recorder.executed(
+            outcome, batch, [r.batch for r in awaited], [r.arrived_s for r in awaited if not r.part]
+        )
         for request, outputs in zip(requests, outcome.outputs, strict=True):
             if not request.future.done():
                 self._answers.give(request, InferResult(outputs, outcome.started_s - request.arrived_s, whole_s))
@@ -283,7 +275,7 @@ class Batcher:
     def _leave(self, request: QueuedRequest, error: ServingError) -> None:
         if request.future.done():
             return
-        self._failed(request, error)
+        self._count(request, failure_reason(error))
         request.future.set_exception(error)
         self._drop(request)
 
@@ -294,8 +286,9 @@ class Batcher:
         self._answers.skip(request)
         self._note_quiet()
 
-    def _failed(self, request: QueuedRequest, error: ServingError) -> None:
-        self._recorder.failed(failure_reason(error), self._clock.monotonic() - request.arrived_s)
+    def _count(self, request: QueuedRequest, reason: FailureReason) -> None:
+        if not request.part:
+            self._recorder.failed(reason, self._clock.monotonic() - request.arrived_s)
 
     def _note_quiet(self) -> None:
         if self._closing and not self._running and not len(self._waiting):

@@ -91,9 +91,13 @@ class Engine:
         except ServingError:
             serving.recorder.failed(FailureReason.OTHER, 0.0)
             raise
-        size = serving.batcher.part_size
         submit = functools.partial(serving.batcher.submit, timeout_s=timeout_s, priority=priority)
-        result = await (submit(inputs, batch) if batch <= size else in_parts(submit, inputs, batch, size))
+        size, recorder = serving.batcher.part_size, serving.recorder
+        if batch <= size:
+            result = await submit(inputs, batch)
+        else:
+            part = functools.partial(submit, part=True)
+            result = await in_parts(part, inputs, batch, size, recorder=recorder, clock=self._clock)
         if not outputs:
             return result
         return InferResult({name: result.outputs[name] for name in outputs}, result.queue_s, result.infer_s)

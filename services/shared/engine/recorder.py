@@ -38,9 +38,9 @@ class Recorder:
         self._statistics.fail.add(int(after_s * _NS))
 
     def executed(self, execution: Execution, batch: int, answered: Sequence[int], arrived_s: Sequence[float]) -> None:
-        """A run of `batch` elements ended; `answered` are the batch sizes of the requests whose callers still wait, and
-        `arrived_s` when these came."""
-        statistics, count = self._statistics, len(answered)
+        """A run of `batch` elements ended; `answered` are the batch sizes of the requests, and parts of requests, whose
+        callers still wait, and `arrived_s` when the requests among them came."""
+        statistics, count = self._statistics, len(arrived_s)
         times = (
             execution.joined_s - execution.started_s,
             execution.ran_s - execution.joined_s,
@@ -59,9 +59,9 @@ class Recorder:
             if count:
                 total.add(ns * count, count)
                 self._durations[stage].observe(seconds, count)
+        statistics.inference_count += sum(answered)
         if not count:
             return
-        statistics.inference_count += sum(answered)
         self._last_s = self._clock.now()
         queue, request = self._durations[Stage.QUEUE], self._durations[Stage.REQUEST]
         for arrived in arrived_s:
@@ -70,6 +70,21 @@ class Recorder:
             request.observe(whole)
             statistics.queue.add(int(waited * _NS))
             statistics.success.add(int(whole * _NS))
+
+    def answered_in_parts(self, queue_s: float, infer_s: float, whole_s: float) -> None:
+        """A request whose parts were runs, or in runs, of their own was answered after `whole_s`; the times are those
+        of its slowest part, whose steps are counted as one."""
+        statistics, durations = self._statistics, self._durations
+        self._last_s = self._clock.now()
+        for stage, total, seconds in (
+            (Stage.QUEUE, statistics.queue, queue_s),
+            (Stage.COMPUTE_INPUT, statistics.compute_input, 0.0),
+            (Stage.COMPUTE_INFER, statistics.compute_infer, infer_s),
+            (Stage.COMPUTE_OUTPUT, statistics.compute_output, 0.0),
+            (Stage.REQUEST, statistics.success, whole_s),
+        ):
+            durations[stage].observe(seconds)
+            total.add(int(seconds * _NS))
 
     def statistics(self) -> ModelStatistics:
         """The totals as they are now: a copy, at the cost of a few dozen objects."""

@@ -19,6 +19,7 @@ class QueuedRequest:
 
     `level` is the priority level; `late` puts it behind those of its level that are not. `deadline_s` is in the clock's
     monotonic seconds. `queued` says whether it still waits; `outcome` is kept while an earlier request's is awaited.
+    A `part` of a request is not counted as one: see in_parts.py.
     """
 
     inputs: Tensors
@@ -28,6 +29,7 @@ class QueuedRequest:
     arrived_s: float
     deadline_s: float | None
     future: Waiter
+    part: bool = False
     late: bool = False
     queued: bool = False
     outcome: InferResult | ServingError | None = None

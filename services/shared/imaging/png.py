@@ -19,8 +19,12 @@ MAX_TINY_PIXELS = 128 * 128
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _IHDR_END = 33
 _PLAIN = {b"\x08\0\0\0\0": 1, b"\x08\2\0\0\0": 3}  # depth, colour type, and three zeros -> channels
-# What says nothing about the pixels as they are read here: colour spaces, texts, times, sizes on paper.
-_IGNORED = frozenset(b"gAMA cHRM sRGB iCCP sBIT pHYs tIME tEXt zTXt iTXt bKGD".split())
+# What says nothing about the pixels as they are read here, and cannot be wrong in a way for which the reference refuses
+# the picture: no profile, nothing compressed, and no text that could be EXIF or XMP, which turn a picture.
+_LENGTHS = {b"gAMA": 4, b"cHRM": 32, b"sRGB": 1, b"pHYs": 9, b"tIME": 7}
+_UNREAD = (b"bKGD", b"sBIT")
+_KEYWORDS = frozenset((b"Title", b"Author", b"Description", b"Copyright", b"Software", b"Comment", b"Creation Time",
+                       b"Source", b"date:create", b"date:modify", b"date:timestamp"))  # fmt: skip
 
 
 def is_tiny_png(data: bytes) -> bool:
@@ -64,20 +68,29 @@ def _image_data(data: bytes) -> bytes | None:
     view = memoryview(data)
     if int.from_bytes(data[8:12], "big") != 13 or not _checksum(view, 12, 17):
         return None
-    at, found, whole = _IHDR_END, b"", len(data)
+    parts: list[bytes] = []
+    at, before, whole = _IHDR_END, b"IHDR", len(data)
     while at + 12 <= whole:
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         end = at + 12 + length
         if end > whole or not _checksum(view, at + 4, length + 4):
             return None
         if kind == b"IDAT":
-            found += data[at + 8 : end - 4]
+            if parts and before != kind:  # they follow each other (section 5.6); the reference reads the first run only
+                return None
+            parts.append(data[at + 8 : end - 4])
         elif kind == b"IEND":
-            return found if end == whole and not length else None
-        elif kind not in _IGNORED:
+            return b"".join(parts) if end == whole and not length else None
+        elif not _is_silent(kind, data[at + 8 : end - 4]):
             return None
-        at = end
+        at, before = end, kind
     return None
+
+
+def _is_silent(kind: bytes, content: bytes) -> bool:
+    if kind == b"tEXt":
+        return content.partition(b"\0")[0] in _KEYWORDS
+    return kind in _UNREAD or _LENGTHS.get(kind) == len(content)
 
 
 def _checksum(view: memoryview, start: int, length: int) -> bool:

@@ -168,8 +168,9 @@ class MergedCalls:
             if count:
                 self._start(lane, _Call(lane.waiting[:count]))
                 del lane.waiting[:count]
-        if not lane.in_flight:
-            self._lanes.pop(lane.key, None)
+        # Another lane may have taken the key of one that was empty already, and whose planned turn comes only now.
+        if not lane.in_flight and self._lanes.get(lane.key) is lane:
+            del self._lanes[lane.key]
 
     def _start(self, lane: _Lane, call: _Call) -> None:
         lane.in_flight += 1

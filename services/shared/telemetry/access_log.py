@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import Any
@@ -42,7 +43,8 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         if self._lines:
-            self._lines.append("")
-            sys.stderr.write("\n".join(self._lines))
-            sys.stderr.flush()
-            self._lines.clear()
+            lines, self._lines = self._lines, []
+            # Nobody may read any more, or the stream is closed: that must not cost the answers of the same run.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write("\n".join((*lines, "")))
+                sys.stderr.flush()

@@ -38,6 +38,7 @@ class Setting:
     sizes: tuple[int, ...]
     concurrency: int
     run_s: float
+    inline: bool
 
 
 CALLERS = st.builds(
@@ -67,6 +68,7 @@ SETTINGS = st.builds(
     sizes=st.sampled_from([tuple(range(1, 9)), (1, 2, 4, 8), (1, 8)]),
     concurrency=st.integers(1, 3),
     run_s=st.sampled_from([0.0, 0.0003, 0.001]),
+    inline=st.booleans(),
 )
 
 
@@ -110,7 +112,11 @@ async def cancel_later(task: asyncio.Task[InferResult], turns: int) -> None:
 
 async def play(setting: Setting, callers: list[Caller]) -> None:
     bench = BatcherBench(
-        setting.batching, script=model(setting.run_s), sizes=setting.sizes, concurrency=setting.concurrency
+        setting.batching,
+        script=model(setting.run_s),
+        sizes=setting.sizes,
+        concurrency=setting.concurrency,
+        inline=setting.inline,
     )
     tasks, cancels = [], []
     async with asyncio.timeout(BOUND_S):
