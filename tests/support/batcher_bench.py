@@ -37,14 +37,18 @@ class BatcherBench:
         concurrency: int = 1,
         max_batch_size: int = 8,
         dims: str = "2",
+        inline: bool = False,
     ) -> None:
+        """`inline`: every run is brief enough for the event loop; such a model cannot wait at a gate."""
         self.script = script or FakeScript()
         self.script.concurrency = concurrency
         config = parse_config(config_text(dims=dims, max_batch_size=max_batch_size, batching=batching), name="m")
         self.model = FakeBackend(self.script).load(Path(f"m/{VERSION}/model.onnx"), config, Placement(1))
+        self.model.inline = inline
         clock = SystemClock()
         self.recorder = Recorder(ModelRef("m", VERSION), clock)
-        self.batcher = Batcher(self.model, config, dict.fromkeys(sizes, 0.0), clock=clock, recorder=self.recorder)
+        run_s = dict.fromkeys(sizes, 1e-6 if inline else 0.0)
+        self.batcher = Batcher(self.model, config, run_s, clock=clock, recorder=self.recorder)
         self.finished: list[float] = []  # the numbers of the requests, in the order in which their callers heard
 
     def ask(

@@ -64,30 +64,16 @@ def convolved(filters: int = 512, shape: Sequence[int] = (256, 8, 8)) -> onnx.Mo
     return _model(nodes, "FP32", ("batch", *shape), ("batch", filters), weights)
 
 
-def looped(width: int = 1100) -> onnx.ModelProto:
-    """y = x times a matrix, twice, in a loop whose body holds the matrix (4.8 MB), FP32."""
-    make = helper.make_tensor_value_info
-    matrix = numpy_helper.from_array(np.eye(width, dtype=np.float32), "matrix")
-    body = helper.make_graph(
-        [
-            helper.make_node("Identity", ["go"], ["go_on"]),
-            helper.make_node("MatMul", ["h", "matrix"], ["h_next"]),
-        ],
-        "body",
-        [
-            make("i", TensorProto.INT64, []),
-            make("go", TensorProto.BOOL, []),
-            make("h", TensorProto.FLOAT, ["batch", width]),
-        ],
-        [make("go_on", TensorProto.BOOL, []), make("h_next", TensorProto.FLOAT, ["batch", width])],
-        [matrix],
-    )
-    constants = [
-        numpy_helper.from_array(np.array(2, dtype=np.int64), "twice"),
-        numpy_helper.from_array(np.array(True), "true"),
+def widened(width: int = 1_000_000) -> onnx.ModelProto:
+    """y = the largest of x's row, after every row was blown up to `width` numbers: a run takes 4 MB and more for each
+    row, FP32."""
+    ones = numpy_helper.from_array(np.ones((1, width), dtype=np.float32), "ones")
+    axes = numpy_helper.from_array(np.array([1], dtype=np.int64), "axes")
+    nodes = [
+        helper.make_node("MatMul", ["x", "ones"], ["wide"]),
+        helper.make_node("ReduceMax", ["wide", "axes"], ["y"]),
     ]
-    node = helper.make_node("Loop", ["twice", "true", "x"], ["y"], body=body)
-    return _model([node], "FP32", ("batch", width), ("batch", width), constants)
+    return _model(nodes, "FP32", ("batch", 1), ("batch", 1), [ones, axes])
 
 
 def summed(shape: Shape = ("batch", 4)) -> onnx.ModelProto:

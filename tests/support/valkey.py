@@ -60,6 +60,13 @@ class ValkeyServer:
             self._process.wait(10)
         self._process = None
 
+    def kill(self) -> None:
+        """SIGKILL: it has no chance to write anything."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._process = None
+
     def hang(self) -> None:
         """Connections stay open and are even accepted, and nothing answers."""
         assert self._process is not None

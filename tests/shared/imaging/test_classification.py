@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.shared.errors import InferenceFailed
-from services.shared.imaging.classification import top_k
+from services.shared.imaging.classification import _few, _many, top_k
 
 LABELS = ("zero", "one", "two", "three")
 
@@ -64,3 +64,12 @@ def test_scores_are_plain_python_floats(dtype: type) -> None:
 def test_an_output_that_is_no_row_of_scores_is_the_models_failure(scores: np.ndarray, says: str) -> None:
     with pytest.raises(InferenceFailed, match=says):
         top_k(scores, LABELS, 3)
+
+
+def test_few_classes_are_ranked_as_many_are() -> None:
+    random = np.random.default_rng(0)
+    for size in range(1, 33):
+        scores = random.integers(0, 4, size).astype(np.float32)  # many equals
+        for k in range(1, size + 1):
+            assert _few(scores.tolist(), k) == _many(scores, k)
+        assert _few(scores.tolist(), size + 9) == _many(scores, size)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.shared.imaging.ink import MIN_CONTRAST, find_ink
+from services.shared.imaging.ink import MIN_CONTRAST, _grey_level, _median, _ring, find_ink
 
 
 def paper(height: int, width: int, level: int, channels: int = 1) -> np.ndarray:
@@ -73,3 +73,12 @@ def test_ink_on_a_large_picture_is_found_in_its_own_pixels() -> None:
     box = find_ink(picture).box
     assert box is not None
     assert (box.left, box.top, box.right, box.bottom) == pytest.approx((2000, 900, 2400, 1500), abs=8)
+
+
+def test_the_short_way_to_a_small_border_is_the_median_of_the_ring() -> None:
+    random = np.random.default_rng(0)
+    sides = [*range(1, 9), 31, 32, 63, 64, 65]
+    for height in sides:
+        for width in sides:
+            picture = random.integers(0, 256, (height, width, 1), dtype=np.uint8)
+            assert _grey_level(picture) == _median(_ring(picture))[0], (height, width)

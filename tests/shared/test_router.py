@@ -1,0 +1,123 @@
+"""Which version answers, and that every request leaves the counters as it found them but for what it counts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from services.shared.errors import InferenceFailed, InvalidInput, NotFound, NotReady, Overloaded
+from services.shared.inference.fake import FakeInference
+from services.shared.model_ref import ModelRef
+from services.shared.predictor import Predictor
+from services.shared.release.arm_snapshot import ArmSnapshot
+from services.shared.release.release_counters import ArmKey
+from services.shared.release.routing import Arm, ReleaseRouting, Sticky
+from services.shared.router import Router
+from tests.support.polling import until
+from tests.support.predictor_bench import PETS, Preprocessing, pets, resolve
+
+TWO = ModelRef("pets", 2)
+
+
+def router(weight: float = 100.0, sticky: Sticky = Sticky.KEY) -> Router:
+    routing = ReleaseRouting("r-1", "pets", 3, bytes(16), sticky, PETS, (Arm("candidate", TWO, weight),))
+    return Router(resolve, {"pets": routing})
+
+
+def counted(made: Router, arm: str = "candidate") -> ArmSnapshot:
+    return made.counters.snapshot().arms[ArmKey("r-1", 3, arm)]
+
+
+@pytest.mark.parametrize(
+    ("version", "forced", "ref", "arm", "is_counted"),
+    [
+        (None, None, TWO, "candidate", True),
+        (None, "candidate", TWO, "candidate", False),
+        (None, "stable", PETS, "stable", False),
+        (1, None, PETS, "pinned", False),
+        (2, "stable", TWO, "pinned", False),
+    ],
+)
+def test_the_first_that_applies_decides(
+    version: int | None, forced: str | None, ref: ModelRef, arm: str, is_counted: bool
+) -> None:
+    passage = router().begin("pets", version, key=b"k", forced=forced)
+    assert (passage.route.ref, passage.route.arm) == (ref, arm)
+    assert (passage.counters is not None) is is_counted
+    passage.answered(0.1, 1, 0.5)
+
+
+def test_without_a_release_the_default_answers_and_nothing_is_counted() -> None:
+    made = Router(resolve)
+    passage = made.begin("pets", key=b"k")
+    assert (passage.route.ref, passage.route.arm, passage.route.release) == (PETS, "stable", "")
+    passage.left()
+    assert not made.counters.snapshot().arms
+
+
+def test_what_there_is_not_is_refused_and_counted_nowhere() -> None:
+    made = router()
+    with pytest.raises(NotFound):
+        made.begin("nobody")
+    with pytest.raises(InvalidInput, match="candidate, stable"):
+        made.begin("pets", forced="other")
+    assert not made.counters.snapshot().arms
+
+
+@pytest.mark.parametrize(
+    ("end", "requests", "errors"),
+    [
+        (lambda passage: passage.answered(0.1, 2, 0.5), 1, {}),
+        (lambda passage: passage.left(), 0, {}),
+        (lambda passage: passage.failed(InferenceFailed("broken")), 1, {"InferenceFailed": 1}),
+        (lambda passage: passage.failed(InvalidInput("bad")), 0, {}),
+        (lambda passage: passage.failed(asyncio.CancelledError()), 0, {}),
+    ],
+)
+def test_every_end_is_counted_as_what_it_says_about_the_arm(
+    end: Callable[..., None], requests: int, errors: dict[str, int]
+) -> None:
+    made = router()
+    passage = made.begin("pets", key=b"k")
+    assert counted(made).in_flight == 1
+    end(passage)
+    found = counted(made)
+    assert (found.in_flight, found.requests, dict(found.errors)) == (0, requests, errors)
+
+
+@pytest.mark.parametrize(("sticky", "arms"), [(Sticky.KEY, 2), (Sticky.API_KEY, 1), (Sticky.NONE, 2)])
+def test_what_the_release_says_stays_with_its_arm(sticky: Sticky, arms: int) -> None:
+    made = router(50.0, sticky)
+    passages = [made.begin("pets", key=b"%d" % i, api_key=b"one") for i in range(64)]
+    assert len({passage.route.arm for passage in passages}) == arms
+    again = [made.begin("pets", key=b"%d" % i, api_key=b"one") for i in range(64)]
+    same = [a.route.arm == b.route.arm for a, b in zip(passages, again, strict=True)]
+    assert all(same) is (sticky is not Sticky.NONE)
+
+
+async def test_nothing_is_left_in_flight_behind_the_predictor() -> None:
+    fake, made = FakeInference([pets()]), router()
+    await fake.load("pets", 2)
+    predictor = Predictor(fake, made, Preprocessing().factory, decode_threads=1)
+    answer = await predictor.predict("pets", [b"1"], key=b"k")
+    assert (answer.arm, answer.served_by, answer.route.release, answer.route.step) == ("candidate", TWO, "r-1", 3)
+    fake.script(TWO).failures.append(Overloaded("full"))
+    with pytest.raises(Overloaded):
+        await predictor.predict("pets", [b"1"], key=b"k")
+    with pytest.raises(InvalidInput):
+        await predictor.predict("pets", [b"x"], key=b"k")
+    fake.script(TWO).gate = asyncio.Event()
+    waiting = asyncio.create_task(predictor.predict("pets", [b"1"], key=b"k"))
+    await until(lambda: counted(made).in_flight == 1 and len(fake.calls) == 3)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await fake.unload("pets", 2)
+    with pytest.raises(NotReady):
+        await predictor.predict("pets", [b"1"], key=b"k")
+    found = counted(made)
+    assert (found.in_flight, found.requests) == (0, 3)
+    assert dict(found.errors) == {"Overloaded": 1, "NotReady": 1}
+    predictor.close()
