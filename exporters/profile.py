@@ -18,9 +18,9 @@ import numpy as np
 from exporters.base import ExportFailed, Tell, Timing
 from services.shared.backends.base import Backend, LoadedModel, Placement
 from services.shared.clock import Clock
-from services.shared.engine.release_memory import release_memory
 from services.shared.errors import ServingError
 from services.shared.model_config import InstanceGroup, ModelConfig
+from services.shared.release_memory import release_memory
 from services.shared.tensors import BYTES, Array, TensorSpec
 
 TURNS = 5  # into which the seconds of a point are cut

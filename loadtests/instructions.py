@@ -28,7 +28,9 @@ def request(image: bytes) -> bytes:
     """A multipart upload as curl sends it."""
     part = b'Content-Disposition: form-data; name="image"; filename="a"\r\nContent-Type: application/octet-stream'
     body = b"--%b\r\n%b\r\n\r\n%b\r\n--%b--\r\n" % (_BOUNDARY, part, image, _BOUNDARY)
-    head = b"POST /v1/models/digits/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=%b"
+    head = (
+        b"POST /v1/models/digits/predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=%b"
+    )
     return head % _BOUNDARY + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -138,7 +140,16 @@ def counted(variant: str, image: Path) -> int:
     """Instructions per request."""
     with tempfile.TemporaryDirectory() as directory:
         valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={directory}/out"]
-        command = [*valgrind, sys.executable, "-m", "loadtests.instructions", "--variant", variant, str(image), directory]
+        command = [
+            *valgrind,
+            sys.executable,
+            "-m",
+            "loadtests.instructions",
+            "--variant",
+            variant,
+            str(image),
+            directory,
+        ]
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         ended = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False

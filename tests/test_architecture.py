@@ -24,14 +24,17 @@ LAYERS: list[set[str]] = [
     {"services.shared.inference"},
     {"services.shared.engine"},
     {"services.shared.backends", "services.shared.repository", "services.shared.fleet", "services.shared.telemetry"},
+    {"services.shared.jobs"},
     {"services.shared.release_store"},
     {"services.shared.keys", "services.shared.quotas", "services.shared.audit", "services.shared.embedded_valkey"},
     {"services.shared.feedback"},
+    {"services.shared.blobs"},
     {"services.shared.outbound"},
-    {"services.shared.imaging", "services.shared.release"},
+    {"services.shared.imaging", "services.shared.release", "services.shared.archive"},
     {"services.shared.config_pbtxt"},
     {"services.shared.model_config"},
     {"services.shared.tensors"},
+    {"services.shared.redis_url"},
     {"services.shared.priority", "services.shared.model_ref", "services.shared.settings", "services.shared.version"},
     {"services.shared.asgi"},
     {
@@ -63,6 +66,11 @@ IMPLEMENTATIONS = {
     "services.shared.keys.redis",
     "services.shared.quotas.memory",
     "services.shared.quotas.redis",
+    "services.shared.jobs.memory",
+    "services.shared.jobs.redis",
+    "services.shared.blobs.disk",
+    "services.shared.blobs.memory",
+    "services.shared.blobs.obstore",
     "services.shared.outbound.client",
     "services.shared.outbound.fake",
     "services.shared.inference.fake",
@@ -79,7 +87,6 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "safetensors": ("exporters",),
     "onnxruntime": (
         "services.shared.backends.onnx_runtime_session",
-        "services.shared.backends.onnx_runtime_model",
         "services.shared.backends.onnx_runtime_values",
         "services.cli.doctor",
         "exporters",
@@ -99,7 +106,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "grpc": ("services.model_server", "services.shared.inference.triton"),
     "limits": ("services.shared.quotas",),
     "httpcore": ("services.shared.outbound",),
-    "python_multipart": ("services.api.uploads",),
+    "python_multipart": ("services.api.uploads", "services.api.form_stream", "services.api.job_body"),
+    "obstore": ("services.shared.blobs.obstore", "exporters"),
 }
 
 

@@ -26,7 +26,7 @@ class AdmissionLimits:
 
     max_requests: int = 512
     max_bytes: int = 512 * 1024 * 1024
-    max_wait_s: float = 5.0
+    max_wait_s: float = 10.0
 
 
 def _by_level(room: float) -> list[float]:

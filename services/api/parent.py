@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 _RESTART_MIN_S, _RESTART_MAX_S, _STABLE_S = 0.1, 5.0, 10.0
 _REPLACEMENT_READY_S = 300.0
 _EXTRA_FINISH_S = 10.0  # beyond the process's own bound, before it is killed
+_HOLD_S = 0.01  # until a connection that no process had room for is offered again
 
 
 class ApiParent:
@@ -44,6 +45,7 @@ class ApiParent:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._accepting = False
+        self._held: socket.socket | None = None  # accepted, and nobody had room for it yet
         self._rolling = asyncio.Lock()
 
     async def run(self) -> int:
@@ -80,15 +82,26 @@ class ApiParent:
                 self._set_accepting(listener)
                 return
             try:
-                connection, _ = listener.accept()
+                connection = self._held or listener.accept()[0]
             except BlockingIOError:
                 return
             except OSError as error:  # too many open files: the connection stays in the queue
                 _log.error("a connection cannot be accepted", extra={"reason": str(error)})
                 return
-            self._hand_over(connection, child)
+            self._held = None if self._hand_over(connection, child) else connection
+            if self._held is not None:
+                asyncio.get_running_loop().remove_reader(listener)
+                self._accepting = False
+                asyncio.get_running_loop().call_later(_HOLD_S, self._accept_again, listener)
+                return
 
-    def _hand_over(self, connection: socket.socket, first: Child) -> None:
+    def _accept_again(self, listener: socket.socket) -> None:
+        if listener.fileno() >= 0 and not self._accepting:
+            self._set_accepting(listener)
+            self._accept(listener)
+
+    def _hand_over(self, connection: socket.socket, first: Child) -> bool:
+        """False when no process has room for it: they are so busy that they do not read what they are handed."""
         others = sorted((c for c in self._children if c is not first), key=lambda c: c.open)
         for child in (first, *(c for c in others if c.phase in (Phase.READY, Phase.SERVING))):
             try:
@@ -96,8 +109,9 @@ class ApiParent:
             except OSError:  # it is gone, or does not keep up: the next one
                 continue
             child.open += 1
-            break
-        connection.close()
+            connection.close()
+            return True
+        return False
 
     def _hear(self, child: Child, listener: socket.socket) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -194,11 +208,13 @@ class ApiParent:
         for child in self._children:
             child.process.send_signal(signal.SIGTERM)
         await asyncio.sleep(self._settings.drain_delay_s)
-        if self._accepting:
+        if self._accepting or self._held is not None:
             self._accept(listener)  # what reached the queue before it closes is still served
             asyncio.get_running_loop().remove_reader(listener)
             self._accepting = False
         listener.close()
+        if self._held is not None:
+            self._held.close()
         children = list(self._children)
         for child in children:
             self._finish(child)

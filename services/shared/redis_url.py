@@ -74,7 +74,7 @@ def redis_client(address: RedisAddress, *, timeout_s: float) -> Redis:
             address.url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry
         )
     options = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s, "ssl": address.tls}
-    sentinel = Sentinel(
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
         address.sentinels,
         sentinel_kwargs={**options, "password": address.sentinel_password},
         db=address.db,
@@ -85,6 +85,14 @@ def redis_client(address: RedisAddress, *, timeout_s: float) -> Redis:
     )
     client: Redis = sentinel.master_for(address.service)
     return client
+
+
+async def close_redis_client(client: Redis) -> None:
+    """Closes a client with its connections, those to sentinels, too."""
+    await client.aclose()
+    manager = getattr(client.connection_pool, "sentinel_manager", None)
+    for sentinel in manager.sentinels if manager else ():
+        await sentinel.aclose()
 
 
 def without_password(url: str) -> str:

@@ -133,6 +133,23 @@ def _surplus(api: Api, left: list[http.client.HTTPConnection], fresh_count: int,
     return spread[chosen] - spread[other]
 
 
+def test_connections_wait_for_processes_that_are_too_busy_to_take_them(api: Api) -> None:
+    processes, count = api.processes(), 700  # more than the pairs between parent and processes hold
+    for pid in processes:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with connections(api, count) as waiting:
+            for connection in waiting:
+                connection.request("GET", "/healthz/live")
+            for pid in processes:
+                os.kill(pid, signal.SIGCONT)
+            assert [connection.getresponse().status for connection in waiting] == [200] * count
+    finally:
+        for pid in processes:
+            os.kill(pid, signal.SIGCONT)
+    assert api.processes() == processes
+
+
 def test_every_process_is_replaced_on_sighup_and_no_request_fails(api: Api) -> None:
     before = set(api.processes())
     with connections(api, 2) as [one, other]:  # http.client opens one anew where the server asked to close it

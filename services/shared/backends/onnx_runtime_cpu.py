@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.shared.backends.kept_graphs import KeptGraphs
-from services.shared.backends.onnx_runtime_model import CpuSession, OnnxRuntimeModel
+from services.shared.backends.onnx_runtime_model import OnnxRuntimeModel, SessionRunner
 from services.shared.backends.onnx_runtime_optimize import can_be_made_up, is_large, made_up, optimized_graph
 from services.shared.backends.onnx_runtime_session import SessionPlan, open_session
 from services.shared.backends.onnx_runtime_specs import checked_specs
@@ -45,13 +45,17 @@ def open_cpu_model(
     source, session = _open(path, config, threads.intra_op, kept)
     inputs = checked_specs(config, "input", config.inputs, session.get_inputs())
     outputs = checked_specs(config, "output", config.outputs, session.get_outputs())
-    narrow = CpuSession(session, outputs)
+    narrow = SessionRunner(session, outputs)
 
-    def open_wide() -> CpuSession:
-        return CpuSession(source.open(threads=threads.wide, wide=True), outputs)
+    def open_wide() -> SessionRunner:
+        return SessionRunner(source.open(threads=threads.wide, wide=True), outputs)
 
     wide, verdict = _wide(narrow, open_wide, threads, inputs, _rows(config), clock)
-    notes = (f"{_count(threads.concurrency, 'run')} at once of {_count(threads.intra_op, 'thread')}", verdict.reason, source.note)
+    notes = (
+        f"{_count(threads.concurrency, 'run')} at once of {_count(threads.intra_op, 'thread')}",
+        verdict.reason,
+        source.note,
+    )
     _log.info("%s runs on the CPU: %s", config.name, "; ".join(notes), extra={"model": config.name})
     return OnnxRuntimeModel(
         narrow,
@@ -86,13 +90,13 @@ def _kept_graph(path: Path, config: ModelConfig, kept: KeptGraphs) -> Path | Non
 
 
 def _wide(
-    narrow: CpuSession,
-    open_wide: Callable[[], CpuSession],
+    narrow: SessionRunner,
+    open_wide: Callable[[], SessionRunner],
     threads: Threads,
     inputs: tuple[TensorSpec, ...],
     rows: int,
     clock: Clock,
-) -> tuple[CpuSession | None, Verdict]:
+) -> tuple[SessionRunner | None, Verdict]:
     if not threads.wide:
         return None, Verdict(False, "no more threads for a run that is alone")
     if not can_be_made_up(inputs):

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.shared.backends.onnx_runtime_session import first_line
+from services.shared.backends.onnx_runtime_session import first_line, run_options
 from services.shared.backends.onnx_runtime_values import encoded, native, run_bfloat16, text
 from services.shared.errors import InferenceFailed
 from services.shared.tensors import BYTES, Array, Tensors, TensorSpec
 
 
-class CpuSession:
+class SessionRunner:
     """A runtime's session that gives memory back.
 
-    The runtime keeps what its largest run needed (ResNet-50 in float32: 9 MB for each image of the batch). A run whose
+    The runtime keeps what its largest run needed (ResNet-50 in float32: 7 MB for each image of the batch). A run whose
     batch is less than half of the largest before it hands the rest back to the system. Doing so at every run would cost
     up to 5 % of large batches, which need the same memory again.
     """
 
     def __init__(self, session: Any, outputs: tuple[TensorSpec, ...]) -> None:
-        from onnxruntime import RunOptions
-
         self._session, self._outputs = session, outputs
         self._names = [spec.name for spec in outputs]
         self._largest = 0
-        self._shrinking = RunOptions()
-        self._shrinking.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        self._shrinking = run_options({"memory.enable_memory_arena_shrinkage": "cpu:0"})
 
     def run(self, inputs: dict[str, Array], rows: int) -> list[Array]:
         """The outputs in order; raises InferenceFailed. `rows` is the batch size."""
@@ -63,12 +60,10 @@ class OnnxRuntimeModel:
     `notes` says what was chosen, in sentences for a log.
     """
 
-    inline = True
-
     def __init__(
         self,
-        narrow: CpuSession,
-        wide: CpuSession | None,
+        narrow: SessionRunner,
+        wide: SessionRunner | None,
         inputs: tuple[TensorSpec, ...],
         outputs: tuple[TensorSpec, ...],
         *,
@@ -76,9 +71,10 @@ class OnnxRuntimeModel:
         warnings: tuple[str, ...] = (),
         notes: tuple[str, ...] = (),
         batched: bool = True,
+        inline: bool = True,
     ) -> None:
         self.inputs, self.outputs, self.concurrency = inputs, outputs, concurrency
-        self.warnings, self.notes, self.has_wide = warnings, notes, wide is not None
+        self.warnings, self.notes, self.has_wide, self.inline = warnings, notes, wide is not None, inline
         self._narrow, self._wide = narrow, wide or narrow
         self._names = tuple(spec.name for spec in outputs)
         self._first, self._batched = inputs[0].name if inputs else "", batched and bool(inputs)
@@ -99,7 +95,7 @@ class OnnxRuntimeModel:
         self._narrow.close()
         self._wide.close()
 
-    def _unusual(self, session: CpuSession, inputs: Tensors, rows: int) -> list[Array]:
+    def _unusual(self, session: SessionRunner, inputs: Tensors, rows: int) -> list[Array]:
         """bfloat16 and text, together or apart."""
         if self._has_bytes:
             inputs = {name: text(array) for name, array in inputs.items()}

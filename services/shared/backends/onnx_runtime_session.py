@@ -6,7 +6,7 @@ The runtime is imported where it is first needed: a process that never loads an 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,26 @@ class SessionPlan:
 def open_session(path: Path, name: str, plan: SessionPlan) -> Any:
     """An `InferenceSession` on the CPU; raises InferenceFailed when the file of the model `name` cannot be loaded."""
     return make_session(path, name, session_options(plan), [CPU])
+
+
+def open_cuda_session(path: Path, name: str, device: int, stream: int | None, *, graphs: bool) -> Any:
+    """An `InferenceSession` on the GPU `device`; raises InferenceFailed when it cannot be loaded or CUDA be started."""
+    options = session_options(SessionPlan(patterns=False))
+    session = make_session(path, name, options, [(CUDA, provider_options(device, stream, graphs=graphs)), CPU])
+    if session.get_providers()[0] != CUDA:
+        # The runtime says so in its log only, and goes on with the CPU.
+        raise InferenceFailed(f"{path.name} of {name} cannot be loaded: ONNX Runtime's CUDA provider does not start")
+    return session
+
+
+def provider_options(device: int, stream: int | None, *, graphs: bool) -> dict[str, str]:
+    """Of the runtime's CUDA provider; everything that it does goes to `stream`, or to one of its own."""
+    options = {"device_id": str(device)}
+    if stream is not None:
+        options["user_compute_stream"] = str(stream)
+        if graphs:
+            options["enable_cuda_graph"] = "1"
+    return options
 
 
 def make_session(path: Path, name: str, options: Any, providers: Sequence[Any]) -> Any:
@@ -74,6 +94,16 @@ def session_options(plan: SessionPlan) -> Any:
         entry("session.optimized_model_external_initializers_file_name", f"{plan.save_to.name}.data")
         entry("session.optimized_model_external_initializers_min_size_in_bytes", str(_EXTERNAL_MIN_BYTES))
         entry("session.save_external_prepacked_constant_initializers", "1")
+    return options
+
+
+def run_options(entries: Mapping[str, str]) -> Any:
+    """Options of one run (`onnxruntime_run_options_config_keys.h`)."""
+    from onnxruntime import RunOptions
+
+    options = RunOptions()
+    for key, value in entries.items():
+        options.add_run_config_entry(key, value)
     return options
 
 

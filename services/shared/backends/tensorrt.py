@@ -13,8 +13,9 @@ from pathlib import Path
 
 from services.shared.backends.base import Backend, LoadedModel, Placement
 from services.shared.backends.cuda_driver import Cuda, open_cuda
+from services.shared.backends.laned_model import LanedModel
 from services.shared.backends.tensorrt_build import BuildOptions, build_engine, describe_machine, read_info, sha256_of
-from services.shared.backends.tensorrt_model import EngineUnfit, TensorRtModel, open_model
+from services.shared.backends.tensorrt_model import EngineUnfit, open_model
 from services.shared.backends.tensorrt_module import TENSORRT, TensorRt, import_tensorrt
 from services.shared.backends.tensorrt_plan import (
     Machine,
@@ -118,7 +119,7 @@ class _Here:
     machine: Machine
     warnings: tuple[str, ...]
 
-    def open(self, data: bytes, config: ModelConfig, *, misfit: str | None = None) -> TensorRtModel:
+    def open(self, data: bytes, config: ModelConfig, *, misfit: str | None = None) -> LanedModel:
         if misfit is not None:
             raise EngineUnfit(misfit)
         model = open_model(self.library, self.cuda, data, config)

@@ -3,53 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from services.shared.backends.cuda_buffer import Binding, PinnedBuffer
 from services.shared.backends.cuda_driver import Cuda
 from services.shared.backends.tensorrt_module import Complaints
 from services.shared.errors import InferenceFailed
-from services.shared.tensors import Array, Tensors, TensorSpec
+from services.shared.tensors import Array, Tensors
 
 _PROFILE = 0  # engines are built with one optimisation profile
-
-
-@dataclass(frozen=True, slots=True)
-class Binding:
-    """A tensor of the engine; `largest` is its shape at the largest batch, the batch included."""
-
-    spec: TensorSpec
-    is_input: bool
-    largest: tuple[int, ...]
-
-    @property
-    def size_bytes(self) -> int:
-        return math.prod(self.largest) * self.spec.dtype.itemsize
-
-
-class _Buffer:
-    """A binding's memory: on the GPU, and pinned on this machine, where `array` shows it."""
-
-    def __init__(self, cuda: Cuda, binding: Binding, undo: contextlib.ExitStack) -> None:
-        self.binding, self.size_bytes = binding, binding.size_bytes
-        self.device = cuda.allocate(self.size_bytes)
-        undo.callback(cuda.free, self.device)
-        self.pinned = cuda.allocate_pinned(self.size_bytes)
-        undo.callback(cuda.free_pinned, self.pinned)
-        memory = (ctypes.c_uint8 * max(self.size_bytes, 1)).from_address(self.pinned)
-        self._bytes: Array = np.ctypeslib.as_array(memory)
-
-    def bytes_of(self, shape: tuple[int, ...]) -> int:
-        return math.prod(shape) * self.binding.spec.dtype.itemsize
-
-    def array(self, shape: tuple[int, ...]) -> Array:
-        view: Array = self._bytes[: self.bytes_of(shape)].view(self.binding.spec.dtype)
-        return view.reshape(shape)
 
 
 @dataclass(slots=True)
@@ -80,7 +46,7 @@ class TensorRtLane:
         with contextlib.ExitStack() as undo:
             self._stream = cuda.create_stream()
             undo.callback(cuda.destroy_stream, self._stream)
-            self._buffers = [_Buffer(cuda, binding, undo) for binding in bindings]
+            self._buffers = [PinnedBuffer(cuda, binding, undo) for binding in bindings]
             self._shared = _Ready(self._context(), {})
             self._undo = undo.pop_all()
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import queue
 from typing import Any
 
+from services.shared.backends.cuda_buffer import Binding
 from services.shared.backends.cuda_driver import Cuda
+from services.shared.backends.laned_model import LanedModel
 from services.shared.backends.spec_match import match_specs, without_batch
-from services.shared.backends.tensorrt_lane import Binding, TensorRtLane, create_context, set_shapes
+from services.shared.backends.tensorrt_lane import TensorRtLane, create_context, set_shapes
 from services.shared.backends.tensorrt_module import Complaints, TensorRt
 from services.shared.backends.tensorrt_plan import choose_concurrency, graph_sizes
 from services.shared.errors import InferenceFailed
 from services.shared.model_config import ModelConfig
-from services.shared.tensors import Tensors, TensorSpec
+from services.shared.tensors import TensorSpec
 
 _DATATYPES = {  # trt.DataType
     "FLOAT": "FP32",
@@ -31,42 +32,7 @@ class EngineUnfit(InferenceFailed):
     """This engine cannot run on this machine as configured; one built here from the same network may."""
 
 
-class TensorRtModel:
-    """One engine, with a lane for each run at once."""
-
-    def __init__(
-        self,
-        runtime: Any,
-        lanes: list[TensorRtLane],
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        *,
-        batched: bool,
-    ) -> None:
-        self.inputs, self.outputs, self.concurrency = inputs, outputs, len(lanes)
-        self.inline = False
-        self.warnings: tuple[str, ...] = ()
-        self._runtime, self._lanes, self._batched = runtime, lanes, batched
-        self._free: queue.SimpleQueue[TensorRtLane] = queue.SimpleQueue()
-        for lane in lanes:
-            self._free.put(lane)
-
-    def run(self, inputs: Tensors, *, alone: bool = False) -> Tensors:
-        batch = next(iter(inputs.values())).shape[0] if self._batched else 1
-        lane = self._free.get()
-        try:
-            made = lane.run(inputs, batch)
-        finally:
-            self._free.put(lane)
-        return {spec.name: made[spec.name] for spec in self.outputs}
-
-    def close(self) -> None:
-        for lane in self._lanes:
-            lane.close()
-        self._lanes, self._runtime = [], None  # the runtime last: no engine may outlive it
-
-
-def open_model(library: TensorRt, cuda: Cuda, data: bytes, config: ModelConfig) -> TensorRtModel:
+def open_model(library: TensorRt, cuda: Cuda, data: bytes, config: ModelConfig) -> LanedModel:
     """The engine with its lanes, on the GPU of `cuda`.
 
     Raises EngineUnfit when this TensorRT or GPU cannot run the engine, InferenceFailed when the engine has not the
@@ -92,7 +58,7 @@ def open_model(library: TensorRt, cuda: Cuda, data: bytes, config: ModelConfig) 
             undo.callback(lane.close)
             lanes.append(lane)
         undo.pop_all()
-    return TensorRtModel(runtime, lanes, inputs, outputs, batched=config.max_batch_size > 0)
+    return LanedModel(lanes, inputs, outputs, batched=config.max_batch_size > 0, runtime=runtime)
 
 
 def _specs(engine: Any) -> list[TensorSpec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import shutil
@@ -60,7 +61,7 @@ class DiskBlobStore:
             await _in_thread(partial(self._complete, part, waiting, target))
         except BaseException:
             if begun:
-                await _in_thread(lambda: part.unlink(missing_ok=True))
+                await _in_thread(lambda: _remove([part]))
             raise
         return blob_id
 
@@ -89,13 +90,7 @@ class DiskBlobStore:
     async def delete(self, blob_ids: Iterable[str]) -> None:
         paths = [self._root / check_blob_id(blob_id) for blob_id in blob_ids]
 
-        def remove() -> None:
-            for path in paths:
-                path.unlink(missing_ok=True)
-            for directory in {path.parent for path in paths}:
-                _remove_if_empty(directory)
-
-        await _in_thread(remove)
+        await _in_thread(lambda: _remove(paths))
 
     async def purge(self, job_id: str) -> None:
         directory = self._root / check_job_id(job_id)
@@ -114,13 +109,16 @@ class DiskBlobStore:
             if not self._root.is_dir():
                 return ()
             found = []
-            for entry in os.scandir(self._root):
+            for name in os.listdir(self._root):
+                directory = self._root / name
                 try:
-                    # A directory changes with every name in it, and a file that is written has one.
-                    newest = max([entry.stat().st_mtime, *(file.stat().st_mtime for file in os.scandir(entry))])
-                except (FileNotFoundError, NotADirectoryError):
-                    continue  # purged meanwhile, or not ours
-                found.append(StagedJob(entry.name, newest))
+                    check_job_id(name)
+                    # A directory changes with every name in it, and a file that is being written has one.
+                    files = [directory / file for file in os.listdir(directory)]
+                    newest = max(path.stat().st_mtime for path in (directory, *files))
+                except (ValueError, FileNotFoundError, NotADirectoryError):
+                    continue  # not ours, or purged meanwhile
+                found.append(StagedJob(name, newest))
             return tuple(sorted(found, key=lambda job: job.job_id))
 
         return await _in_thread(read)
@@ -155,12 +153,12 @@ def _sync_all(paths: Iterable[Path]) -> None:
             os.close(handle)
 
 
-def _remove_if_empty(directory: Path) -> None:
-    try:
-        directory.rmdir()
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EEXIST):
-            raise
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for directory in {path.parent for path in paths}:
+        with contextlib.suppress(OSError):  # others are in it, or it is gone
+            directory.rmdir()
 
 
 def _full() -> Unavailable:

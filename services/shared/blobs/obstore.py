@@ -30,7 +30,6 @@ from services.shared.errors import TooLarge, Unavailable
 T = TypeVar("T")
 
 _ONE_REQUEST_BYTES = 8 * 2**20  # beyond it an upload goes in parts, and waits in a file rather than in memory
-_REQUEST_S = timedelta(seconds=60)
 _RETRY_S = timedelta(seconds=20)
 
 
@@ -51,10 +50,10 @@ class ObstoreBlobStore:
     """
 
     def __init__(self, bucket: Bucket, *, spool_dir: Path) -> None:
+        # No client_options: with any, AWS_ALLOW_HTTP and its kin are not read. A request may take 30 s by default.
         self._store = S3Store(
             bucket.name,
             prefix=bucket.prefix or None,
-            client_options={"connect_timeout": timedelta(seconds=5), "timeout": _REQUEST_S},
             retry_config={"max_retries": 3, "retry_timeout": _RETRY_S},
         )
         self._spool_dir = spool_dir
@@ -70,7 +69,7 @@ class ObstoreBlobStore:
                 size += len(piece)
                 if size >= _ONE_REQUEST_BYTES:
                     if spool is None:
-                        spool = held.enter_context(await self._new_spool())
+                        spool = held.enter_context(self._new_spool())
                     await _answered(asyncio.to_thread(spool.writelines, pieces))
                     pieces, size = [], 0
             if spool is None:
@@ -81,8 +80,12 @@ class ObstoreBlobStore:
                 await _answered(obstore.put_async(self._store, blob_id, spool))
         return blob_id
 
-    async def _new_spool(self) -> IO[bytes]:
-        return await _answered(asyncio.to_thread(tempfile.TemporaryFile, dir=self._spool_dir))
+    def _new_spool(self) -> IO[bytes]:
+        """Not in a thread: a caller that is cancelled meanwhile would not get it, and could not close it."""
+        try:
+            return tempfile.TemporaryFile(dir=self._spool_dir)
+        except OSError as error:
+            raise _away(error) from error
 
     async def settle(self, job_id: str) -> None:
         check_job_id(job_id)
@@ -135,5 +138,9 @@ async def _answered(work: Awaitable[T]) -> T:
     try:
         return await finished(work)
     except (BaseError, OSError, ValueError) as error:
-        kind = type(error).__name__
-    raise Unavailable(f"the store of images cannot be used: {kind}", retry_after_s=AWAY_RETRY_S)
+        unavailable = _away(error)
+    raise unavailable
+
+
+def _away(error: Exception) -> Unavailable:
+    return Unavailable(f"the store of images cannot be used: {type(error).__name__}", retry_after_s=AWAY_RETRY_S)

@@ -59,6 +59,7 @@ class BatchPlan:
 
 _ONE = BatchPlan(1)
 _GAIN = 1.05
+_TURN_MIN_S, _TURN_MAX_S = 0.0025, 0.05
 
 
 def batch_rules(config: ModelConfig, run_s: Mapping[int, float]) -> BatchRules:
@@ -121,6 +122,15 @@ def plan_batch(waiting: Iterable[Waiting], rules: BatchRules, now_s: float) -> B
     if can_grow and wait_s > 0:
         return BatchPlan(0, wait_s)
     return BatchPlan(warmed or 1)
+
+
+def turn_end_s(now_s: float, dispatched_s: float) -> float:
+    """Until when a turn of the event loop that is at `now_s` goes on with brief runs, the last of which ended at
+    `dispatched_s`: for as long as the loop was away with other things, within bounds.
+
+    With one run a turn, a loop that is busy refusing would starve those whom it let in.
+    """
+    return now_s + min(max(now_s - dispatched_s, _TURN_MIN_S), _TURN_MAX_S)
 
 
 def queue_level(priority: Priority, batching: DynamicBatching | None) -> int:

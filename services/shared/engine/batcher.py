@@ -13,7 +13,7 @@ from services.shared.backends.base import LoadedModel
 from services.shared.clock import Clock
 from services.shared.engine.answers import Answers
 from services.shared.engine.base import InferResult, Waiter
-from services.shared.engine.batch_plan import batch_rules, plan_batch, queue_level
+from services.shared.engine.batch_plan import batch_rules, plan_batch, queue_level, turn_end_s
 from services.shared.engine.execution import Execution
 from services.shared.engine.recorder import Recorder, failure_reason
 from services.shared.engine.run_cost import Occupancy, RunCost
@@ -55,14 +55,12 @@ class Batcher:
         self._open_inputs = tuple(spec.name for spec in model.inputs if -1 in spec.shape) if self._rules.join else ()
         self._loop = asyncio.get_running_loop()
         self._threads = RunThreads(model, config, clock, run_done=self._run_done, work_done=self._work_done)
-        self._free = model.concurrency
-        self._waiting = WaitingQueue()
+        self._free, self._waiting = model.concurrency, WaitingQueue()
         self._running: dict[int, list[QueuedRequest]] = {}
         self._answers = Answers(in_order=config.batching is not None and config.batching.preserve_ordering)
         self._wake: asyncio.TimerHandle | None = None
-        self._planned = False
-        self._closing = False
-        self._quiet = asyncio.Event()
+        self._planned, self._dispatched_s = False, clock.monotonic()
+        self._closing, self._quiet = False, asyncio.Event()
         self._cost = RunCost({size: seconds for size, seconds in run_s.items() if seconds > 0})
         self._occupancy = occupancy or Occupancy()
 
@@ -190,8 +188,12 @@ class Batcher:
         if self._wake is not None:
             self._wake.cancel()
             self._wake = None
+        until_s = turn_end_s(self._clock.monotonic(), self._dispatched_s)
         while self._free and len(self._waiting):
             now_s = self._clock.monotonic()
+            if now_s >= until_s:  # after the others of this turn of the loop
+                self._plan_dispatch()
+                break
             plan = plan_batch(self._waiting, self._rules, now_s)
             if plan.take == 0:
                 self._wake = self._loop.call_later(plan.wait_s, self._dispatch)
@@ -204,13 +206,12 @@ class Batcher:
                     self._waiting.remove(request)
                 else:
                     self._expire(request)
-            if not gone and self._start(requests):
-                if len(self._waiting):  # after the others of this turn of the loop
-                    self._plan_dispatch()
-                return
+            if not gone:
+                self._start(requests)
+        self._dispatched_s = self._clock.monotonic()
 
-    def _start(self, requests: list[QueuedRequest]) -> bool:
-        """Whether it ran here and now: a thread costs a brief run more than the run does, in switches of the lock."""
+    def _start(self, requests: list[QueuedRequest]) -> None:
+        """Here and now, or in a thread, which costs a brief run more than the run does, in switches of the lock."""
         for request in requests:
             self._waiting.remove(request)
         self._free -= 1
@@ -220,13 +221,12 @@ class Batcher:
         if not (self._model.inline and self._cost.expected_s(batch) <= INLINE_S):
             alone = self._occupancy.runs == 1 and not len(self._waiting)
             self._threads.start(requests, alone)
-            return False
+            return
         outcome = self._threads.attempt(requests)
         if isinstance(outcome, ServingError) and len(requests) > 1:
             self._threads.repeat(requests)
         else:
             self._ended(requests, outcome)
-        return True
 
     # Back in the event loop.
 

@@ -146,7 +146,9 @@ def another_request(key: str) -> Conflict:
 
 
 def queue_full(waiting: int, limit: int) -> Overloaded:
-    return Overloaded(f"{waiting:,} images wait already, of at most {limit:,}: send the job again later", retry_after_s=30)
+    return Overloaded(
+        f"{waiting:,} images wait already, of at most {limit:,}: send the job again later", retry_after_s=30
+    )
 
 
 def check_results(lease: Lease, results: Sequence[ItemResult]) -> None:

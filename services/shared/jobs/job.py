@@ -110,7 +110,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to work on a chunk until `lapses_at`. Of all leases of a chunk only that with the newest `token` counts.
+    """The right to work on a chunk until `lapses_at`; of a chunk's leases only that with the newest `token` counts.
 
     `attempt` is 1 for the first lease of the chunk. A holder measures its own time: the lease is good for LEASE_S from
     the moment when it was asked for or last renewed, whatever the clocks of two machines say.

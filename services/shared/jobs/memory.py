@@ -45,7 +45,6 @@ from services.shared.jobs.plan import cannot_reopen, chunks_of, page_of
 from services.shared.jobs.retry import Caps
 from services.shared.priority import Priority
 
-
 Chunks = list[tuple[KeptJob, Part]]
 
 

@@ -49,8 +49,8 @@ def cannot_reopen(job: Job, now: float) -> str | None:
 def page_of(state: JobState, start: int, total: int, found: Sequence[ItemResult | None]) -> ResultPage:
     """The page of `found`, which holds what there is for the indices from `start` on.
 
-        active: 0 1 - 3 (of 5)  ->  0 1, go on at 2      an answer in input order cannot step over a missing one
-        ended:  0 1 - 3 (of 5)  ->  0 1 3, go on at 4    what is missing will never come
+    active: 0 1 - 3 (of 5)  ->  0 1, go on at 2      an answer in input order cannot step over a missing one
+    ended:  0 1 - 3 (of 5)  ->  0 1 3, go on at 4    what is missing will never come
     """
     results = [result for result in found if result is not None]
     end = start + len(found)

@@ -61,17 +61,19 @@ def remedy_for(error: Exception) -> Remedy:
 def fate_of(size: int, attempt: int, strikes: int, caps: Caps) -> Fate:
     """Of a chunk of `size` items whose attempt number `attempt` failed; `strikes` counts this one where it was one.
 
-        strikes left, attempts left        RETRY
-        no strikes left, size > 1          SPLIT  one item is to blame and is not known: each gets attempts of its own
-        no strikes left, size 1            BURY
-        strikes left, no attempts left     BURY   all of it: nothing can be found out by splitting
+    strikes left, attempts left        RETRY
+    no strikes left, size > 1          SPLIT  one item is to blame and is not known: each gets attempts of its own
+    no strikes left, size 1            BURY
+    strikes left, no attempts left     BURY   all of it: nothing can be found out by splitting
     """
     if strikes >= caps.strikes:
         return Fate.SPLIT if size > 1 else Fate.BURY
     return Fate.BURY if attempt >= caps.attempts else Fate.RETRY
 
 
-def backoff_s(attempt: int, source: random.Random, error: Exception | None = None, rule: Backoff | None = None) -> float:
+def backoff_s(
+    attempt: int, source: random.Random, error: Exception | None = None, rule: Backoff | None = None
+) -> float:
     """How long to wait after attempt 1, 2, …: at least what the error itself asks for.
 
     Half of the time is random, so that what failed together does not come back together.

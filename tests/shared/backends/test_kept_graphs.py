@@ -100,9 +100,7 @@ def test_manifest_that_leaves_the_graph_out_is_not_believed(kept: KeptGraphs, so
     assert build.count == 2
 
 
-def test_graph_that_is_no_good_is_remembered_and_takes_no_room(
-    kept: KeptGraphs, source: Path, directory: Path
-) -> None:
+def test_graph_that_is_no_good_is_remembered_and_takes_no_room(kept: KeptGraphs, source: Path, directory: Path) -> None:
     build = Builds(good=False)
     assert kept.find(source, "t", build) is None
     assert kept.find(source, "t", build) is None

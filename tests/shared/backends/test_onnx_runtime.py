@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from services.shared.backends.base import Placement
-from services.shared.backends.onnx_runtime import OnnxRuntimeBackend, OnnxRuntimeModel
+from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
+from services.shared.backends.onnx_runtime_model import OnnxRuntimeModel
 from services.shared.config_pbtxt import parse_config
 from services.shared.errors import InferenceFailed, InvalidInput
 from services.shared.tensors import NUMPY_DTYPES
@@ -18,7 +19,9 @@ from tests.support.configs import config_text
 
 def load(tmp_path: Path, model: onnx.ModelProto, text: str) -> OnnxRuntimeModel:
     path = onnx_models.write(model, tmp_path / "m" / "1" / "model.onnx")
-    return OnnxRuntimeBackend().load(path, parse_config(text, name="m"), Placement(cores=2))
+    loaded = OnnxRuntimeBackend().load(path, parse_config(text, name="m"), Placement(cores=2))
+    assert isinstance(loaded, OnnxRuntimeModel)
+    return loaded
 
 
 def sample(datatype: str) -> Any:

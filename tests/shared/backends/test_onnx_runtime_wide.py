@@ -1,7 +1,7 @@
 from __future__ import annotations
 
+import asyncio
 import os
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +23,16 @@ BUSY = Round(0.080, 0.080, waited_s=0.060)
         ([FAST] * 5, True, "2 threads for a run that is alone (80.0 ms with one, 42.0 ms with 2)"),
         ([SLOW] * 5, False, "one thread for a run that is alone, too (80.0 ms with one, 75.0 ms with 2)"),
         ([Round(0.115, 0.1)] * 3, True, "2 threads for a run that is alone (115.0 ms with one, 100.0 ms with 2)"),
-        ([Round(0.114, 0.1)] * 3, False, "one thread for a run that is alone, too (114.0 ms with one, 100.0 ms with 2)"),
-        ([FAST, FAST, Round(0.080, 0.500)], True, "2 threads for a run that is alone (80.0 ms with one, 42.0 ms with 2)"),
+        (
+            [Round(0.114, 0.1)] * 3,
+            False,
+            "one thread for a run that is alone, too (114.0 ms with one, 100.0 ms with 2)",
+        ),
+        (
+            [FAST, FAST, Round(0.080, 0.500)],
+            True,
+            "2 threads for a run that is alone (80.0 ms with one, 42.0 ms with 2)",
+        ),
         # Cores that others had measure nothing: neither for the session nor against it.
         ([FAST, BUSY, BUSY, FAST], True, "2 threads for a run that is alone (80.0 ms with one, 42.0 ms with 2)"),
         ([SLOW, BUSY, SLOW], False, "one thread for a run that is alone, too (80.0 ms with one, 75.0 ms with 2)"),
@@ -54,7 +62,8 @@ class Machine:
         self.waited += self.waits
 
     def choose(self, run: Callable[[str], None] | None = None) -> tuple[str | None, str]:
-        session, verdict = choose_wide("narrow", self.open_wide, run or self.run, 2, self.clock, lambda: self.waited)
+        chosen = choose_wide("narrow", self.open_wide, run or self.run, 2, self.clock, lambda: self.waited)
+        session, verdict = chosen
         assert verdict.keep == (session is not None)
         return session, verdict.reason
 
@@ -104,13 +113,11 @@ async def test_time_that_threads_wait_for_a_core_is_counted() -> None:
         return waited_s() > before_s + 0.01
 
     before_s = waited_s()
-    others = [
-        subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"])
-        for _ in range(2 * len(os.sched_getaffinity(0)))
-    ]
+    endless = (sys.executable, "-S", "-c", "while True: pass")
+    others = [await asyncio.create_subprocess_exec(*endless) for _ in range(2 * len(os.sched_getaffinity(0)))]
     try:
         await until(waited_after_work)
     finally:
         for other in others:
             other.kill()
-            other.wait()
+            await other.wait()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from services.shared.config_pbtxt import parse_config
-from services.shared.engine.batch_plan import BatchPlan, BatchRules, batch_rules, plan_batch, queue_level
+from services.shared.engine.batch_plan import BatchPlan, BatchRules, batch_rules, plan_batch, queue_level, turn_end_s
 from services.shared.model_config import DynamicBatching
 from services.shared.priority import Priority
 from tests.support.configs import config_text
@@ -107,3 +107,10 @@ def test_levels_are_the_protocols_when_requests_are_not_joined() -> None:
 )
 def test_rules_of_a_config(text: str, rules: BatchRules) -> None:
     assert batch_rules(parse_config(text, name="m"), {4: 0.0, 8: 0.0}) == rules
+
+
+@pytest.mark.parametrize(
+    ("away_s", "takes_s"), [(0.0, 0.0025), (0.001, 0.0025), (0.02, 0.02), (0.05, 0.05), (9.0, 0.05)]
+)
+def test_a_turn_of_brief_runs_is_as_long_as_the_loop_was_away(away_s: float, takes_s: float) -> None:
+    assert turn_end_s(100.0, 100.0 - away_s) == pytest.approx(100.0 + takes_s)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from services.shared.backends.fake import FakeScript
+from services.shared.clock import ManualClock
 from services.shared.engine.base import InferResult
 from services.shared.engine.waiting_queue import QueuedRequest
 from services.shared.errors import InferenceFailed, NotReady, Overloaded, ServingError
@@ -152,3 +153,24 @@ async def test_who_begins_is_refused_as_everyone_is(bench: Bench) -> None:
     assert len(first.heard) == 1
     with pytest.raises(NotReady):
         begin(made, 3)
+
+
+@pytest.mark.parametrize(("away_s", "runs"), [(0.0, 3), (0.010, 10), (0.0155, 16), (3600.0, 50)])
+async def test_what_waits_runs_for_as_long_as_the_loop_was_away_with_other_things(
+    bench: Bench, away_s: float, runs: int
+) -> None:
+    clock = ManualClock()
+
+    def compute(inputs: Tensors, version: int) -> Tensors:
+        clock.advance(0.001)
+        return {"y": inputs["x"] * version}
+
+    made = bench(script=FakeScript(compute=compute), inline=True, max_batch_size=2)
+    made.batcher._clock = clock
+    made.batcher._dispatched_s = clock.monotonic()
+    waiters = [begin(made, i)[0] for i in range(150)]
+    clock.advance(away_s)
+    await asyncio.sleep(0)
+    assert len(made.model.batches) == runs
+    await until(lambda: all(waiter.heard for waiter in waiters))
+    assert made.model.batches == [2] * 75

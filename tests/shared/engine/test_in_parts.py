@@ -17,6 +17,7 @@ from services.shared.engine.in_parts import in_parts
 from services.shared.engine.recorder import Recorder
 from services.shared.errors import InferenceFailed
 from services.shared.model_ref import ModelRef
+from services.shared.telemetry.base import FailureReason
 from services.shared.tensors import Tensors
 from tests.support.batcher_bench import BatcherBench
 
@@ -87,7 +88,7 @@ async def test_a_caller_that_leaves_takes_every_part_along(recorder: Recorder) -
     with pytest.raises(asyncio.CancelledError):
         await task
     assert parts.cancelled == [0, 2]
-    assert recorder.metrics(0).failures["CANCELED"] == 1
+    assert recorder.metrics(0).failures[FailureReason.CANCELED] == 1
     assert recorder.statistics().fail.count == 1
 
 

@@ -1,5 +1,5 @@
 -- id, index.
-local id, index = arg(1), tonumber(arg(2))
+local id, index = arg(1), arg(2) -- as text: only one spelling of a number is a dead letter's
 local key = at(id)
 if not visible(id, '') or redis.call('HEXISTS', key .. ':dead', index) == 0 then return false end
 local job = redis.call('HMGET', key, 'state', 'deadline', 'priority')
@@ -19,5 +19,5 @@ if not active(id) then
   if deadline > 0 then redis.call('ZADD', DEADLINES, deadline, id) end
   gauge('active', 1)
 end
-make_ready(id, index, 1, {attempt = 0, strikes = 0, token = 0})
+make_ready(id, tonumber(index), 1, {attempt = 0, strikes = 0, token = 0})
 return {'requeued', redis.call('HGETALL', key)}

@@ -31,14 +31,14 @@ class Proof(enum.Enum):
     PERIOD = "period"
 
 
-def proof_of(config: Mapping[str, str], info: Mapping[str, object]) -> Proof:
+def proof_of(config: Mapping[str | None, str | None], info: Mapping[str, object]) -> Proof:
     """By the server's CONFIG and INFO; raises Unavailable saying what to set when nothing shows it.
 
-        appendonly no, or appendfsync no                  refused
-        appendfsync always                                ANSWER    the fsync is done before the answer is sent
-        everysec, and no fsync while a rewrite runs       refused
-        everysec, Redis from 8.0                          WAITAOF
-        everysec, anything else                           PERIOD
+    appendonly no, or appendfsync no                  refused
+    appendfsync always                                ANSWER    the fsync is done before the answer is sent
+    everysec, and no fsync while a rewrite runs       refused
+    everysec, Redis from 8.0                          WAITAOF
+    everysec, anything else                           PERIOD
     """
     if config.get("appendonly") != "yes":
         raise Unavailable("the job store keeps nothing on disk: set `appendonly yes` on its server")

@@ -1,0 +1,39 @@
+"""Both stores on one clock that the test moves; the shared one on a real server that is empty at the start."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import redis
+
+from services.shared.clock import ManualClock
+from services.shared.jobs.base import JobStore
+from services.shared.jobs.memory import MemoryJobStore
+from services.shared.jobs.redis import RedisJobStore
+from tests.support.valkey import ValkeyServer, running_valkey
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIterator[JobStore]:
+    made: JobStore
+    if request.param == "memory":
+        made = MemoryJobStore(clock, max_waiting_items=100)
+    else:
+        server: ValkeyServer = request.getfixturevalue("valkey")
+        with redis.Redis.from_url(server.url) as plain:
+            plain.flushall()
+        made = RedisJobStore(server.url, clock=clock, max_waiting_items=100)
+    yield made
+    await made.close()
