@@ -44,9 +44,9 @@ class JobIntake:
 async def read_job_body(scope: Scope, receive: Receive, intake: JobIntake, *, job_id: str, model: str) -> JobBody:
     """The images are staged under `job_id`, and are on disk when this returns.
 
-    Raises UnsupportedMediaType, and what is wrong in the query and headers, before anything is read; InvalidInput and
-    TooLarge naming what to change, BodyTimeout, ClientGone, and Unavailable when there is no room. Whatever it raises,
-    nothing of the job is left in the store.
+    Raises UnsupportedMediaType, and InvalidInput for the query and the headers, before anything is read; then
+    InvalidInput and TooLarge naming what to change, BodyTimeout, ClientGone, and Unavailable when there is no room.
+    Whatever it raises, nothing of the job is left in the store.
     """
     media_type = job_media_type(scope)
     job_options(scope, {}, intake.check_url)  # what is wrong in the query or the headers is told before the upload

@@ -29,8 +29,9 @@ def new_job(
     deadline_at: float | None = None,
     key: str | None = None,
     fingerprint: str = "f",
+    job_id: str = "",
 ) -> NewJob:
-    job_id = new_job_id()
+    job_id = job_id or new_job_id()
     return NewJob(
         job_id,
         owner,

@@ -179,7 +179,7 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Reaped:
     """`lapsed` leases were taken back, `due` chunks have waited out their backoff: so many can be claimed again.
-    `ended` are the jobs that ended by it."""
+    `ended` are the ids of the jobs that ended by it, sorted."""
 
     lapsed: int = 0
     due: int = 0

@@ -167,7 +167,7 @@ class MemoryJobStore:
             if kept.give_back(part, strike=True, wait_s=0.0, reason=LAPSED).ended:
                 ended.append(kept.job.job_id)
         self._totals["lapsed"] += len(lapsed)
-        return Reaped(len(lapsed), self._promote(), tuple(ended))
+        return Reaped(len(lapsed), self._promote(), tuple(sorted(ended)))
 
     async def dead(self, *, limit: int = 100, start: int = 0) -> tuple[DeadLetter, ...]:
         check_page(limit, start)

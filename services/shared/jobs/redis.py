@@ -167,7 +167,7 @@ class RedisJobStore:
 
     async def reap(self) -> Reaped:
         lapsed, due, ended = await self._run("reap", LAPSED, _buried(LAPSED), _REAPED_AT_ONCE)
-        return Reaped(lapsed, due, tuple(job_id.decode() for job_id in ended))
+        return Reaped(lapsed, due, tuple(sorted(job_id.decode() for job_id in ended)))
 
     async def dead(self, *, limit: int = 100, start: int = 0) -> tuple[DeadLetter, ...]:
         check_page(limit, start)

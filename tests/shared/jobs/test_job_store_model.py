@@ -54,6 +54,7 @@ class Histories(RuleBasedStateMachine):
         memory = MemoryJobStore(self.clock, caps=CAPS, max_waiting_items=60)
         shared = RedisJobStore(self.url, clock=self.clock, caps=CAPS, max_waiting_items=60)
         self.stores: tuple[JobStore, JobStore] = (memory, shared)
+        self.submitted = 0
         self.totals: dict[str, int] = {}
         self.written: dict[tuple[str, int], ItemResult] = {}
         self.held: dict[int, Lease] = {}  # by token: leases that may write
@@ -84,7 +85,9 @@ class Histories(RuleBasedStateMachine):
     )
     def submit(self, items: int, chunk: int, priority: Priority, key: str | None, deadline_s: float | None) -> Any:
         deadline_at = None if deadline_s is None else self.clock.now() + deadline_s
-        new = new_job(items, chunk, priority=priority, key=key, deadline_at=deadline_at)
+        self.submitted += 1  # the same ids in every run: a history must repeat itself
+        job_id = f"job{self.submitted:03}"
+        new = new_job(items, chunk, priority=priority, key=key, deadline_at=deadline_at, job_id=job_id)
         created = self.both(lambda store: store.create(new))
         if isinstance(created, tuple) or not created.is_new:
             return multiple()
