@@ -66,7 +66,6 @@ WHOLE = routings_to_json([DIGITS])
 @pytest.mark.parametrize(
     "data",
     [
-        None,
         b"",
         WHOLE[: len(WHOLE) // 2],
         b"\x00" * len(WHOLE),
@@ -82,17 +81,21 @@ WHOLE = routings_to_json([DIGITS])
         WHOLE.replace(b"000102", b"02"),
     ],
 )
-def test_a_file_that_is_missing_or_damaged_counts_as_empty_and_is_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes | None
+def test_a_damaged_file_counts_as_empty_and_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, data: bytes
 ) -> None:
     known = LastKnownRouting(tmp_path)
-    if data is not None:
-        known.path.parent.mkdir()
-        known.path.write_bytes(data)
+    known.path.parent.mkdir()
+    known.path.write_bytes(data)
     assert known.read() == {}
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
     assert vars(record)["path"] == str(tmp_path / "releases" / "last_known.json")
+
+
+def test_no_file_is_a_first_start(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    assert LastKnownRouting(tmp_path).read() == {}
+    assert not caplog.records
 
 
 def test_a_directory_in_the_files_place_is_no_reason_not_to_start(
