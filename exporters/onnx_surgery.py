@@ -42,23 +42,24 @@ def surround(
 
 
 def _front(source: SourceInput, picture: InputRecipe) -> tuple[list[onnx.NodeProto], list[onnx.TensorProto]]:
-    """Cast, multiply, add, transpose: the cast first, because TensorRT refuses to transpose uint8."""
+    """Cast, transpose, multiply, add: the cast first, because TensorRT refuses to transpose uint8, and the channel's
+    numbers behind the transpose, because ONNX Runtime multiplies along the last dimension one element at a time."""
     target = _PREFIX + source.name
     if source.layout == "pixels":
         return [helper.make_node("Identity", [INPUT], [target], name="take_pixels")], []
     deviations = np.array(picture.std, np.float32)
     scale, shift = 1 / (255 * deviations), -np.array(picture.mean, np.float32) / deviations
+    per_channel = (-1, 1, 1) if source.layout == "nchw" else (-1,)
     weights = [
-        numpy_helper.from_array(scale.astype(np.float32), "pixel_scale"),
-        numpy_helper.from_array(shift.astype(np.float32), "pixel_shift"),
+        numpy_helper.from_array(scale.reshape(per_channel).astype(np.float32), "pixel_scale"),
+        numpy_helper.from_array(shift.reshape(per_channel).astype(np.float32), "pixel_shift"),
     ]
     chain: list[tuple[str, list[str], dict[str, Any]]] = [
         ("Cast", [], {"to": TensorProto.FLOAT}),
-        ("Mul", ["pixel_scale"], {}),
-        ("Add", ["pixel_shift"], {}),
     ]
     if source.layout == "nchw":
         chain.append(("Transpose", [], {"perm": [0, 3, 1, 2]}))
+    chain += [("Mul", ["pixel_scale"], {}), ("Add", ["pixel_shift"], {})]
     if source.dtype == np.float16:
         chain.append(("Cast", [], {"to": TensorProto.FLOAT16}))
     names = [INPUT, *(f"normalised_{i}" for i in range(len(chain) - 1)), target]

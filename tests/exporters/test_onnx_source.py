@@ -62,7 +62,7 @@ def test_a_float_classifier_is_normalised_and_gets_its_softmax(opset: int, tmp_p
     for found in (reference, served):
         assert list(found) == ["probabilities"]
         assert np.abs(found["probabilities"] - expected).max() <= 1e-5
-    assert [node.op_type for node in written.graph.node][:4] == ["Cast", "Mul", "Add", "Transpose"]
+    assert [node.op_type for node in written.graph.node][:4] == ["Cast", "Transpose", "Mul", "Add"]
     assert written.producer_name == "by hand"
 
 
