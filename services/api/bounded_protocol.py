@@ -74,6 +74,8 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._answering is not None:
             self._answering.leave()
         super().connection_lost(exc)
+        if self.cycle is not None:  # an ended connection must not wait for the collector of cycles
+            self.cycle.on_response = _nothing_more
         self._on_close()
 
     def pause_writing(self) -> None:
@@ -293,3 +295,7 @@ class BoundedProtocol(HttpToolsProtocol):
         status, detail = self._refusal or (400, "this is not a request that HTTP/1.1 knows")
         self.transport.write(last_answer(status, detail, self.server_state.default_headers))
         self.transport.close()
+
+
+def _nothing_more() -> None:
+    """What follows the answer that was the last one."""

@@ -47,6 +47,7 @@ class LingeringTransport(asyncio.Transport):
     def lost(self) -> None:
         """To be called when the connection has ended."""
         self._closing = True
+        self._sending = bool  # never
         self._end.close()
 
     def abort(self) -> None:

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from services.api.bounded_protocol import BoundedProtocol
 from services.api.request_cycle import RequestCycle
 from services.shared.engine.waiting_queue import QueuedRequest
+from tests.support.polling import until
 from tests.support.quick_answers import digits_api, exchanged, png_post
 from tests.support.quick_api import QuickApi
 
@@ -48,6 +50,19 @@ async def test_requests_that_are_answered_together_leave_nothing_for_the_collect
     assert api.spied.answered == before + CLIENTS * TURNS
     assert alive(RequestCycle) - cycles <= CLIENTS  # a connection keeps its last one
     assert alive(QueuedRequest) - queued == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+async def test_ended_connections_leave_nothing_for_the_collector(api: QuickApi) -> None:
+    connections = alive(BoundedProtocol)
+    for _ in range(TURNS):
+        client = await api.connect_quick()
+        assert (await exchanged(client, png_post())).status == 200
+        await client.send(png_post("X-Priority: low", "Connection: close"))
+        [last] = await client.all()
+        assert last.status == 200
+        client.writer.close()
+    await until(lambda: alive(BoundedProtocol) <= connections)
 
 
 @pytest.mark.usefixtures("no_collector")
