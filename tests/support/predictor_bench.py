@@ -51,6 +51,12 @@ class Preprocessing:
     def is_brief(self, data: bytes) -> bool:
         return False
 
+    def brief(self, data: bytes) -> DecodedImage | None:
+        try:
+            return self(data) if self.is_brief(data) else None
+        except (TooLarge, UndecodableImage):
+            return None
+
     def __call__(self, data: bytes) -> DecodedImage:
         self.decoding += 1
         assert self.gate.wait(20)

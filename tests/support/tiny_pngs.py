@@ -7,9 +7,9 @@ import zlib
 
 import numpy as np
 
-from tests.support.image_files import GREY, PNG_SIGNATURE, RGB, png_chunk
+from tests.support.image_files import GREY, PNG_SIGNATURE, RGB, RGBA, png_chunk
 
-KINDS = {1: GREY, 3: RGB}
+KINDS = {1: GREY, 3: RGB, 4: RGBA}
 IEND = png_chunk(b"IEND", b"")
 
 

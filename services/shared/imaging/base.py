@@ -62,8 +62,13 @@ class Preprocessor(Protocol):
     the header, before anything is decoded. Raises UndecodableImage, UnsupportedMediaType or TooLarge; nothing else.
 
     `is_brief`, which looks at a header only: decoding takes no longer than handing it to another thread would.
+
+    `brief`: the same as a call gives, as quickly as `is_brief` says, waiting for nothing and raising nothing. None: the
+    picture is damaged, or not of the plain tiny kind. A call gives the picture or the error.
     """
 
     def is_brief(self, data: bytes) -> bool: ...
+
+    def brief(self, data: bytes) -> DecodedImage | None: ...
 
     def __call__(self, data: bytes) -> DecodedImage: ...

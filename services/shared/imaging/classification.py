@@ -41,6 +41,20 @@ def top_k(probabilities: Array, labels: Sequence[str], k: int) -> tuple[Predicti
     return tuple([Prediction(labels[i] if i < len(labels) else str(i), i, score) for i, score in best])
 
 
+def best_of(scores: Array, k: int, rows: int) -> tuple[list[list[int]], list[list[float]]]:
+    """`top_k` for an output of shape [rows, classes], without the labels: for each row the indices, best first, and
+    their scores. Raises InferenceFailed."""
+    if scores.ndim != 2 or scores.shape[0] != rows or not scores.shape[1]:
+        raise InferenceFailed(f"the model gave an output of shape {list(scores.shape)} for {rows} pictures")
+    if scores.dtype != np.float32 or scores.shape[1] > _FEW:
+        best = [top_k(row, (), k) for row in scores]
+        return [[p.index for p in row] for row in best], [[p.score for p in row] for row in best]
+    if not np.isfinite(scores).all():
+        raise _not_finite()
+    order = (-scores).argsort(axis=1, kind="stable")[:, :k]
+    return order.tolist(), np.take_along_axis(scores, order, 1).tolist()
+
+
 def _few(scores: list[float], k: int) -> list[tuple[int, float]]:
     """Plain Python: for a few classes every call of NumPy costs more than the whole sort."""
     if not all(map(math.isfinite, scores)):

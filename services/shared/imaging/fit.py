@@ -14,7 +14,7 @@ from services.shared.imaging.words import Interpolation
 
 MARGIN = 4 / 28  # on each side of what `content` frames: MNIST's digits are 20 pixels of 28
 
-_ENLARGE: dict[Interpolation, int] = {
+ENLARGE: dict[Interpolation, int] = {
     "area": cv2.INTER_LINEAR,  # an area kernel narrower than a pixel; OpenCV's own would repeat pixels
     "bilinear": cv2.INTER_LINEAR,
     "bicubic": cv2.INTER_CUBIC,
@@ -53,7 +53,7 @@ def shown_window(pixels: Pixels, settings: ImageSettings) -> Box:
 
 
 def _shown(low: float, high: float, source: int, target: int) -> tuple[float, float]:
-    taken, (start, stop) = _span(low, high, source, target)
+    taken, (start, stop) = span(low, high, source, target)
     pixel = len(taken) / (stop - start)
     return taken.start - start * pixel, taken.start + (target - start) * pixel
 
@@ -70,24 +70,29 @@ def choose_window(height: int, width: int, settings: ImageSettings, ink: Box | N
             return Box(0, 0, width, height)
         case "cover":
             scale = settings.resize / min(width, height) if settings.resize else max(across, down)
-            return _around(width / 2, height / 2, settings, scale)
+            return _around(width / 2, height / 2, settings.height, settings.width, scale)
         case "content" if ink is not None:
-            inner = 1 - 2 * MARGIN
-            scale = min(across * width / (ink.right - ink.left), down * height / (ink.bottom - ink.top)) * inner
-            return _around((ink.left + ink.right) / 2, (ink.top + ink.bottom) / 2, settings, scale)
+            return frame(ink, height, width, settings.height, settings.width)
         case _:
-            return _around(width / 2, height / 2, settings, min(across, down))
+            return _around(width / 2, height / 2, settings.height, settings.width, min(across, down))
 
 
-def _around(x: float, y: float, settings: ImageSettings, scale: float) -> Box:
-    half_width, half_height = settings.width / scale / 2, settings.height / scale / 2
+def frame(ink: Box, height: int, width: int, target_height: int, target_width: int) -> Box:
+    """The window of the target's shape around `ink` on a picture, with MARGIN beside the side that fills it."""
+    across, down = target_width / width, target_height / height
+    scale = min(across * width / (ink.right - ink.left), down * height / (ink.bottom - ink.top)) * (1 - 2 * MARGIN)
+    return _around((ink.left + ink.right) / 2, (ink.top + ink.bottom) / 2, target_height, target_width, scale)
+
+
+def _around(x: float, y: float, target_height: int, target_width: int, scale: float) -> Box:
+    half_width, half_height = target_width / scale / 2, target_height / scale / 2
     return Box(x - half_width, y - half_height, x + half_width, y + half_height)
 
 
 def _sample(pixels: Pixels, window: Box, settings: ImageSettings, fill: tuple[int, ...]) -> Pixels:
     """The window at the target's size. Work and memory follow the target and the source, never the window."""
-    x, width = _span(window.left, window.right, pixels.shape[1], settings.width)
-    y, height = _span(window.top, window.bottom, pixels.shape[0], settings.height)
+    x, width = span(window.left, window.right, pixels.shape[1], settings.width)
+    y, height = span(window.top, window.bottom, pixels.shape[0], settings.height)
     part = _resize(pixels[y.start : y.stop, x.start : x.stop], width[1] - width[0], height[1] - height[0], settings)
     if part.shape == (settings.height, settings.width, settings.channels):
         return part
@@ -100,16 +105,19 @@ def _sample(pixels: Pixels, window: Box, settings: ImageSettings, fill: tuple[in
     return target
 
 
-def _span(low: float, high: float, source: int, target: int) -> tuple[range, tuple[int, int]]:
+def span(low: float, high: float, source: int, target: int) -> tuple[range, tuple[int, int]]:
     """Along one axis: the whole source pixels that the window touches, and where on the target they lie."""
     scale = target / (high - low)
     # A source pixel that is larger than a target pixel counts when the window touches it, and sticks out of the target.
     # A smaller one counts when its better half is inside: taking all would widen the window, always to the outside.
-    lowest, highest = (math.floor(low), math.ceil(high)) if scale > 1 else (round(low), round(high))
-    first = min(max(lowest, 0), source - 1)
-    last = max(min(highest, source), first + 1)
-    start = min(round((first - low) * scale), target - 1)
-    return range(first, last), (start, max(round((last - low) * scale), start + 1))
+    first, last = (math.floor(low), math.ceil(high)) if scale > 1 else (round(low), round(high))
+    # Comparisons, as min and max would cost a tiny picture more than its rounding does.
+    first = 0 if first < 0 else first if first < source else source - 1
+    last = source if last > source else last
+    last = last if last > first else first + 1
+    start, stop = round((first - low) * scale), round((last - low) * scale)
+    start = start if start < target else target - 1
+    return range(first, last), (start, stop if stop > start else start + 1)
 
 
 def _resize(pixels: Pixels, width: int, height: int, settings: ImageSettings) -> Pixels:
@@ -119,7 +127,7 @@ def _resize(pixels: Pixels, width: int, height: int, settings: ImageSettings) ->
         smaller = min(width, pixels.shape[1]), min(height, pixels.shape[0])
         pixels = as_pixels(cv2.resize(pixels, smaller, interpolation=cv2.INTER_AREA))
     if (height, width) != pixels.shape[:2]:
-        pixels = as_pixels(cv2.resize(pixels, (width, height), interpolation=_ENLARGE[settings.interpolation]))
+        pixels = as_pixels(cv2.resize(pixels, (width, height), interpolation=ENLARGE[settings.interpolation]))
     return pixels
 
 

@@ -12,8 +12,8 @@ from services.shared.imaging.base import Box, Pixels, as_pixels
 MIN_CONTRAST = 16  # grey levels of 255; anything fainter is a blank picture, not a drawing
 SEARCH_SIDE = 512  # looked at in a reduced copy: 0.2 % of a side is precise enough to frame by
 _RING = 1 / 64  # of the shorter side: wide enough that a one-pixel frame or a stroke over the edge is outvoted
-_FEW_ROWS = 64
-_INK_SHARE = 0.25  # of the contrast; lets the soft edge of an enlarged scan go, keeps a thin stroke that was averaged
+FEW_ROWS = 64
+INK_SHARE = 0.25  # of the contrast; lets the soft edge of an enlarged scan go, keeps a thin stroke that was averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def find_ink(pixels: Pixels) -> Ink:
     # From the background towards the ink only: what lies on the other side of the background never counts.
     contrast = level - darkest if is_dark else lightest - level
     lit, base = (255 - grey, 255 - level) if is_dark else (grey, level)
-    _, mask = cv2.threshold(lit, base + _INK_SHARE * contrast, 255, cv2.THRESH_BINARY)
+    _, mask = cv2.threshold(lit, base + INK_SHARE * contrast, 255, cv2.THRESH_BINARY)
     x, y, width, height = cv2.boundingRect(mask)
     across, down = pixels.shape[1] / grey.shape[1], pixels.shape[0] / grey.shape[0]
     return Ink(background, is_dark, Box(x * across, y * down, (x + width) * across, (y + height) * down))
@@ -63,7 +63,7 @@ def _reduce(pixels: Pixels) -> Pixels:
 def _grey_level(pixels: Pixels) -> int:
     """The same as `_median` of `_ring` for HxWx1."""
     height, width = pixels.shape[:2]
-    if height > _FEW_ROWS or width > _FEW_ROWS:
+    if height > FEW_ROWS or width > FEW_ROWS:
         return _median(_ring(pixels))[0]
     # One pixel wide, and so short that Python's sort is over before NumPy has begun.
     data = pixels.tobytes()

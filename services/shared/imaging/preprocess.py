@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.shared.imaging.base import Box, DecodedImage, SourceImage
 from services.shared.imaging.budget import PixelBudget, Reservation
@@ -14,6 +14,7 @@ from services.shared.imaging.limits import MAX_PIXELS
 from services.shared.imaging.picture_file import allocated_size, open_picture
 from services.shared.imaging.png import MAX_TINY_PIXELS, decode_tiny_png, is_tiny_png
 from services.shared.imaging.settings import ImageSettings
+from services.shared.imaging.tiny import TinyFit, choose_fit
 
 _BRIEF_TARGET_PIXELS = 256 * 256  # enlarging to more takes as long as a large picture's decoding
 _ON_THE_PICTURE = ("detection", "segmentation")
@@ -30,18 +31,38 @@ class ImagePreprocessor:
     settings: ImageSettings
     max_pixels: int = MAX_PIXELS
     budget: PixelBudget | None = None
+    _fit_tiny: TinyFit = field(init=False, repr=False, compare=False)
+    _is_small: bool = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_fit_tiny", choose_fit(self.settings))
+        object.__setattr__(self, "_is_small", self.settings.width * self.settings.height <= _BRIEF_TARGET_PIXELS)
 
     def is_brief(self, data: bytes) -> bool:
-        return is_tiny_png(data) and self.settings.width * self.settings.height <= _BRIEF_TARGET_PIXELS
+        return self._is_small and is_tiny_png(data)
+
+    def brief(self, data: bytes) -> DecodedImage | None:
+        return self._tiny(data) if self._is_small else None
 
     def __call__(self, data: bytes) -> DecodedImage:
-        if is_tiny_png(data) and self.max_pixels >= MAX_TINY_PIXELS:  # too little memory to be counted
-            pixels = decode_tiny_png(data, self.settings.channels)
-            if pixels is not None:
-                height, width = pixels.shape[:2]
-                return self._fitted(SourceImage(pixels, width, height, "png"))
+        decoded = self._tiny(data)
+        if decoded is not None:
+            return decoded
         with Reservation(self.budget) as room:
             return self._fitted(self._decode(data, room))
+
+    def _tiny(self, data: bytes) -> DecodedImage | None:
+        """A plain tiny PNG's input: too little memory for the budget to count."""
+        if self.max_pixels < MAX_TINY_PIXELS:
+            return None
+        settings = self.settings
+        pixels = decode_tiny_png(data, settings.channels)
+        if pixels is None:
+            return None
+        height, width, _ = pixels.shape
+        if settings.task in _ON_THE_PICTURE:
+            return self._fitted(SourceImage(pixels, width, height, "png"))
+        return DecodedImage(self._fit_tiny(pixels, settings), width, height, "png")
 
     def _fitted(self, source: SourceImage) -> DecodedImage:
         tensor = fit(source.pixels, self.settings)

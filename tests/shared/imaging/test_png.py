@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import ImageSettings
 from tests.support import image_files as files
 from tests.support.image_files import GREY, RGB, png_chunk
-from tests.support.tiny_pngs import IEND, drawn, filtered, header, picture
+from tests.support.tiny_pngs import IEND, KINDS, drawn, filtered, header, picture
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -36,26 +37,39 @@ def outcome(data: bytes, channels: int, *, tiny: bool) -> bytes | str:
     """What the preprocessor gives or raises, with the quick way or by the reference alone."""
     with pytest.MonkeyPatch.context() as patch:
         if not tiny:
-            patch.setattr(preprocess, "is_tiny_png", lambda data: False)
+            patch.setattr(preprocess, "decode_tiny_png", lambda data, channels: None)
         try:
             return ImagePreprocessor(SETTINGS[channels])(data).tensor.tobytes()
         except InvalidInput as error:
             return type(error).__name__
 
 
-@settings(max_examples=120, deadline=None, derandomize=True, database=None)
-@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3]), st.data())
+@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([1, 3, 4]), st.sampled_from([1, 3]), st.data())
 def test_every_mixture_of_filters_gives_the_references_pixels(
-    height: int, width: int, channels: int, data: st.DataObject
+    height: int, width: int, stored: int, channels: int, data: st.DataObject
 ) -> None:
     filters = data.draw(st.lists(st.integers(0, 4), min_size=height, max_size=height))
-    pixels = np.random.default_rng(height * 41 + width).integers(0, 256, (height, width, channels), dtype=np.uint8)
+    pixels = np.random.default_rng(height * 41 + width).integers(0, 256, (height, width, stored), dtype=np.uint8)
     encoded = picture(pixels, filters)
     assert is_tiny_png(encoded)
     found = decode_tiny_png(encoded, channels)
     assert found is not None
-    assert np.array_equal(found, pixels)
-    assert np.array_equal(reference(encoded, channels), pixels)
+    assert found.flags.writeable
+    assert np.array_equal(found, reference(encoded, channels))
+    assert stored != channels or np.array_equal(found, pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("alpha", [0, 1, 127, 128, 254, 255])
+def test_a_picture_that_is_transparent_throughout_lies_on_white(alpha: int, channels: int) -> None:
+    pixels = np.random.default_rng(alpha).integers(0, 256, (40, 40, 4), dtype=np.uint8)
+    pixels[:, :, 3] = alpha
+    encoded = picture(pixels)
+    found = decode_tiny_png(encoded, channels)
+    assert found is not None
+    assert np.array_equal(found, reference(encoded, channels))
+    assert alpha > 0 or found.min() == 255
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -114,7 +128,6 @@ RAW_EXIF = b"\nexif\n      26\n" + files.exif(6).tobytes().hex().encode()
 UNUSUAL = {
     "palette": files.png(4, 4, 8, files.PALETTE, ROWS[8], png_chunk(b"PLTE", bytes(range(24)))),
     "grey with alpha": files.png(2, 4, 8, files.GREY_ALPHA, ROWS[8]),
-    "colour with alpha": files.png(1, 4, 8, files.RGBA, ROWS[8]),
     "colour key": files.png(4, 4, 8, GREY, ROWS[8], png_chunk(b"tRNS", b"\0\1")),
     "colour key of colours": files.png(4, 4, 8, RGB, ROWS[24], png_chunk(b"tRNS", bytes(6))),
     "turned": files.png(4, 4, 8, GREY, ROWS[8], png_chunk(b"eXIf", files.exif(6).tobytes()[6:])),
@@ -145,10 +158,7 @@ UNUSUAL = {
     "no end": picture(PLAIN)[:-12],
     "bytes behind the end": picture(PLAIN) + b"\0",
     "end with content": picture(PLAIN)[:-12] + png_chunk(b"IEND", b"x"),
-    "one row short": header(5, 7) + picture(PLAIN)[33:],
-    "one row more": header(5, 5) + picture(PLAIN)[33:],
     "filter 5": header(1, 1) + png_chunk(b"IDAT", zlib.compress(b"\5\7")) + IEND,
-    "no checksum of the stream": header(5, 6) + png_chunk(b"IDAT", WHOLE[:-4]) + IEND,
 }  # fmt: skip
 
 
@@ -160,12 +170,65 @@ def test_what_is_unusual_is_left_to_the_reference(name: str, channels: int) -> N
     assert outcome(data, channels, tiny=True) == outcome(data, channels, tiny=False)
 
 
+ODD_STREAMS = {
+    "one row short": header(5, 7) + picture(PLAIN)[33:],
+    "one row more": header(5, 5) + picture(PLAIN)[33:],
+    "no checksum": header(5, 6) + png_chunk(b"IDAT", WHOLE[:-4]) + IEND,
+    "wrong checksum": header(5, 6) + png_chunk(b"IDAT", WHOLE[:-1] + b"?") + IEND,
+    "bytes behind it": header(5, 6) + png_chunk(b"IDAT", WHOLE + b"more") + IEND,
+    "a chunk behind it": header(5, 6) + png_chunk(b"IDAT", WHOLE) + png_chunk(b"IDAT", b"more") + IEND,
+    "one row short, and a chunk behind it": header(5, 7)
+    + png_chunk(b"IDAT", WHOLE[:-6]) + png_chunk(b"IDAT", WHOLE[-6:]) + IEND,
+    "half of it": header(5, 6) + png_chunk(b"IDAT", WHOLE[: len(WHOLE) // 2]) + IEND,
+    "nothing": header(5, 6) + png_chunk(b"IDAT", b"") + IEND,
+    "no stream": header(5, 6) + png_chunk(b"IDAT", b"not a stream of zlib") + IEND,
+    "another checksum of the chunk": header(5, 6) + png_chunk(b"IDAT", WHOLE)[:-1] + b"?" + IEND,
+    "another checksum of one of two chunks": header(5, 6)
+    + png_chunk(b"IDAT", WHOLE[:9])[:-1] + b"?" + png_chunk(b"IDAT", WHOLE[9:]) + IEND,
+    "another checksum of a text": picture(PLAIN, before=SILENT["software"][:-1] + b"?"),
+    "another checksum of a text behind it": picture(PLAIN, after=SILENT["software"][:-1] + b"?"),
+    "a dictionary": header(5, 6) + png_chunk(b"IDAT", b"\x78\xbb" + WHOLE) + IEND,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_STREAMS)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_a_file_of_other_channels_is_left_to_the_reference(channels: int) -> None:
-    data = picture(drawn(8, 8, 4 - channels))
-    assert is_tiny_png(data)
-    assert decode_tiny_png(data, channels) is None
+def test_what_is_odd_about_a_stream_has_the_references_outcome(name: str, channels: int) -> None:
+    data = ODD_STREAMS[name]
     assert outcome(data, channels, tiny=True) == outcome(data, channels, tiny=False)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 200), st.integers(0, 2), st.binary(max_size=3)), max_size=3),
+    st.lists(st.integers(0, 120), max_size=3),
+    st.sampled_from([1, 3, 4]),
+    st.lists(st.integers(0, 5), min_size=6, max_size=6),
+    st.integers(-1, 1),
+)
+def test_a_damaged_stream_with_right_checksums_has_the_references_outcome(
+    damage: list[tuple[int, int, bytes]], cuts: list[int], stored: int, filters: list[int], rows_more: int
+) -> None:
+    pixels = drawn(6, 5, stored, seed=2)
+    rows = bytearray(filtered(pixels, [min(each, 4) for each in filters]))
+    rows[:: 1 + 5 * stored] = bytes(filters)  # 5 is none
+    stream = zlib.compress(bytes(rows))
+    for at, gone, added in damage:
+        stream = stream[:at] + added + stream[at + gone :]
+    edges = [0, *sorted(cuts), len(stream)]
+    chunks = b"".join(png_chunk(b"IDAT", stream[start:stop]) for start, stop in pairwise(edges))
+    data = header(5, 6 + rows_more, 8, KINDS[stored]) + chunks + IEND
+    for channels in (1, 3):
+        assert outcome(data, channels, tiny=True) == outcome(data, channels, tiny=False)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("stored", [1, 3, 4])
+def test_a_file_of_other_channels_becomes_what_the_reference_makes_of_it(stored: int, channels: int) -> None:
+    data = picture(drawn(8, 8, stored))
+    found = decode_tiny_png(data, channels)
+    assert found is not None
+    assert np.array_equal(found, reference(data, channels))
 
 
 @pytest.mark.parametrize(("channels", "filter_type"), [(1, 0), (1, 4), (3, 0), (3, 1)])

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from services.shared.errors import InvalidInput, TooLarge
+from services.shared.imaging import preprocess as preprocess_module
 from services.shared.imaging.base import DecodedImage
 from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import ImageSettings
 from tests.support.image_corpus import good_images, hostile_images
+from tests.support.tiny_pngs import drawn, picture
 
 ROOT = Path(__file__).parents[3]
 WAIT_S = 60
@@ -181,3 +183,59 @@ def test_the_tensor_is_the_callers_own() -> None:
     second = preprocess(data).tensor
     assert not np.shares_memory(first, second)
     assert np.array_equal(first, second)
+
+
+BRIEF = {
+    "grey drawing": (DRAWING, picture(drawn(28, 28, 1))),
+    "drawing in colours": (DRAWING, picture(drawn(40, 31, 3))),
+    "transparent drawing": (DRAWING, picture(drawn(28, 28, 4), [4] * 28)),
+    "blank": (DRAWING, picture(np.full((9, 9, 1), 70, np.uint8))),
+    "picture": (COLOR, picture(drawn(64, 64, 3))),
+    "grey picture": (COLOR, picture(drawn(33, 20, 1))),
+    "of one polarity": (ImageSettings(40, 40, 3, polarity="dark_on_light"), picture(drawn(33, 20, 3))),
+    "to find things on": (ImageSettings(96, 64, 3, fit="contain", task="detection"), picture(drawn(33, 20, 3))),
+}
+
+
+@pytest.mark.parametrize("name", BRIEF)
+def test_what_is_brief_is_what_a_call_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted, data = BRIEF[name]
+    preprocess = ImagePreprocessor(wanted, budget=PixelBudget(1))
+    found = preprocess.brief(data)
+    assert found is not None
+    monkeypatch.setattr(preprocess_module, "decode_tiny_png", lambda data, channels: None)
+    called = preprocess(data)
+    assert (found.width, found.height, found.format) == (called.width, called.height, called.format)
+    assert found.window == called.window
+    assert np.array_equal(found.tensor, called.tensor)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", [*good_images(), *hostile_images()])
+def test_no_picture_makes_the_brief_way_raise(name: str) -> None:
+    data = {**good_images(), **hostile_images()}[name]
+    for wanted in (COLOR, DRAWING):
+        found = ImagePreprocessor(wanted).brief(data)
+        assert found is None or np.array_equal(found.tensor, ImagePreprocessor(wanted)(data).tensor)
+
+
+@pytest.mark.parametrize(
+    ("preprocess", "data"),
+    [
+        (ImagePreprocessor(DRAWING), good_images()["jpeg"]),
+        (ImagePreprocessor(DRAWING), b""),
+        (ImagePreprocessor(DRAWING), picture(drawn(28, 28, 1))[:-1]),
+        (ImagePreprocessor(DRAWING), picture(drawn(129, 128, 1))),
+        (ImagePreprocessor(DRAWING, max_pixels=28 * 28), picture(drawn(28, 28, 1))),
+        (ImagePreprocessor(ImageSettings(257, 256, 3)), picture(drawn(28, 28, 3))),
+    ],
+    ids=["jpeg", "nothing", "truncated", "large", "a limit on pixels", "a large target"],
+)
+def test_what_takes_longer_is_not_brief(preprocess: ImagePreprocessor, data: bytes) -> None:
+    assert preprocess.brief(data) is None
+
+
+def test_a_large_target_gets_a_tiny_picture_too() -> None:
+    data = picture(drawn(28, 28, 3))
+    decoded = ImagePreprocessor(ImageSettings(257, 256, 3))(data)
+    assert decoded.tensor.shape == (257, 256, 3)
