@@ -68,20 +68,32 @@ class Admission:
 
     def refusal(self, priority: Priority, timeout_s: float = math.inf) -> Overloaded | None:
         """What `enter` would raise for a request without a body, and counts as it does; None when there is a place."""
-        requests, wait_s = self.requests, self._work.expected_s
-        if requests >= self._few_requests and (wait_s > self._max_wait_s[priority] or wait_s > timeout_s):
-            return self._refused("the answer would come too late: try again, or somewhere else")
-        if requests >= self._max_requests[priority]:
-            return self._refused("the server has all the work that it can hold: try again")
-        return None
-
-    def enter_at_once(self, kind: object, body_bytes: int, priority: Priority) -> Place | None:
-        """A place after `refusal` said None; None when there is no room for the body, which `enter` is to say."""
-        if self.bytes + body_bytes > self._max_bytes[priority]:
+        if not self.refuses(priority, timeout_s):
             return None
-        self.bytes += body_bytes
+        if self.requests >= self._max_requests[priority]:
+            return self._refused("the server has all the work that it can hold: try again")
+        return self._refused("the answer would come too late: try again, or somewhere else")
+
+    def refuses(self, priority: Priority, timeout_s: float = math.inf) -> bool:
+        """Whether `refusal` would say something; counts nothing."""
+        requests = self.requests
+        if requests < self._few_requests:
+            return requests >= self._max_requests[priority]
+        wait_s = self._work.expected_s
+        return wait_s > self._max_wait_s[priority] or wait_s > timeout_s or requests >= self._max_requests[priority]
+
+    def hold(self, body_bytes: int) -> bool:
+        """A place for a small request that is answered within a turn of the loop or two, so that it is no work that
+        others would wait for; False when there is none, which `enter` is to say. It ends with `let_go`."""
+        if self.refuses(Priority.NORMAL) or self.bytes + body_bytes > self._max_bytes[Priority.NORMAL]:
+            return False
         self.requests += 1
-        return Place(self, self._work.expect(kind), priority, body_bytes)
+        self.bytes += body_bytes
+        return True
+
+    def let_go(self, requests: int, body_bytes: int) -> None:
+        self.requests -= requests
+        self.bytes -= body_bytes
 
     def _take(self, more_bytes: int, held_bytes: int, priority: Priority) -> None:
         """Room for more bytes of a request that holds some already."""

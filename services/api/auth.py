@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import Scope as AsgiScope
 
 from services.api.required_scope import required_scope
-from services.shared.asgi import header
+from services.shared.asgi import header, headers_of
 from services.shared.errors import Forbidden, Unauthenticated
 from services.shared.keys.base import ALL_SCOPES, ApiKey, KeySet, KeyStore, Scope
 
@@ -23,7 +24,7 @@ class Caller:
     scopes: frozenset[Scope]
 
 
-ANYONE = Caller(None, frozenset())
+ANYONE, _VISITOR = Caller(None, frozenset()), Caller(None, _OPEN)
 
 
 class Authenticator:
@@ -42,16 +43,18 @@ class Authenticator:
         """
         if not needed:
             return ANYONE
-        caller = caller_of(await self._store.keys(), presented_key(scope), require_key=self._require_key)
+        caller = caller_of(await self._store.keys(), key_in(headers_of(scope)), require_key=self._require_key)
         check_scopes(caller, needed)
         return caller
 
-    def predicting(self, scope: AsgiScope) -> Caller | None:
-        """The caller of a prediction, when it can be told without waiting that it may have it uncounted; else None."""
-        keys = self._store.at_once()
-        if keys is None:
-            return None
-        caller = caller_of(keys, presented_key(scope), require_key=self._require_key)
+    def keys_at_once(self) -> KeySet | None:
+        """The keys, for `predicting`; None where they cannot be had without waiting. Raises Unavailable."""
+        return self._store.at_once()
+
+    def predicting(self, keys: KeySet, fields: Mapping[bytes, bytes]) -> Caller | None:
+        """The caller of a prediction with these headers, when it may have it uncounted; else None."""
+        secret = key_in(fields) if b"authorization" in fields or b"x-api-key" in fields else None
+        caller = caller_of(keys, secret, require_key=self._require_key)
         key = caller.key
         if Scope.PREDICT not in caller.scopes or (key is not None and (key.rate_per_s or key.daily_quota)):
             return None
@@ -68,17 +71,17 @@ def needed_scopes(scope: AsgiScope) -> tuple[Scope, ...]:
     return (needed, Scope.TESTER) if forced else (needed,)
 
 
-def presented_key(scope: AsgiScope) -> str | None:
-    """The key that a request brings: a bearer token first, then X-API-Key; other kinds of credentials are not ours."""
-    scheme, _, token = (header(scope, b"authorization") or b"").partition(b" ")
-    sent = token.strip() if scheme.lower() == b"bearer" else (header(scope, b"x-api-key") or b"").strip()
+def key_in(fields: Mapping[bytes, bytes]) -> str | None:
+    """The key that headers bring: a bearer token first, then X-API-Key; other kinds of credentials are not ours."""
+    scheme, _, token = fields.get(b"authorization", b"").partition(b" ")
+    sent = token.strip() if scheme.lower() == b"bearer" else fields.get(b"x-api-key", b"").strip()
     return sent.decode("latin-1") or None
 
 
 def caller_of(keys: KeySet, secret: str | None, *, require_key: bool) -> Caller:
     """Whose secret it is; a key that is wrong is refused even where none is needed. Raises Unauthenticated."""
     if secret is None:
-        return Caller(None, frozenset() if keys.closed or require_key else _OPEN)
+        return ANYONE if keys.closed or require_key else _VISITOR
     key = keys.find(secret)
     if key is None:
         raise Unauthenticated("this key is not known here")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -14,11 +13,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from services.api.alarm import Alarm
 from services.api.connection_bounds import ConnectionBounds
+from services.api.ignored_upgrade import without_upgrade
 from services.api.lingering_transport import LingeringTransport
 from services.api.refusal import last_answer
-from services.api.request_cycle import Quick, RequestCycle, complete_scope
-
-_log = logging.getLogger("grayscale.access")
+from services.api.request_cycle import Refuse, RequestCycle, complete_scope
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -37,7 +35,7 @@ class BoundedProtocol(HttpToolsProtocol):
         loop: asyncio.AbstractEventLoop,
         bounds: ConnectionBounds,
         on_close: Callable[[], None],
-        quick: Quick | None = None,
+        refuse: Refuse | None = None,
     ) -> None:
         super().__init__(config=config, server_state=server_state, app_state=app_state, _loop=loop)
         self._bounds = bounds
@@ -46,7 +44,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._discarding = Alarm(loop, bounds.discard_s, self._abort)
         self._stalled = Alarm(loop, bounds.stalled_s, self._check_progress)
         self._idle = Alarm(loop, bounds.keep_alive_s, self.timeout_keep_alive_handler)
-        self._quick = quick
+        self._refuses = refuse
         self._answering: RequestCycle | None = None
         self._new: RequestCycle | None = None  # it waits for the rest of what came with its headers
         self._unwritten = 0
@@ -101,6 +99,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     # What comes in
 
+    @property
+    def is_between_requests(self) -> bool:
+        """Every request that came was answered, and nothing of another one has come."""
+        in_head = self._begun and self._headers_due.running
+        return not (self._unanswered or self._in_body or in_head or self._refused or self.transport.is_closing())
+
     def data_received(self, data: bytes) -> None:
         if self._refused or self.transport.is_closing():
             return
@@ -121,21 +125,14 @@ class BoundedProtocol(HttpToolsProtocol):
             self._idle.start()  # stray line ends, or the rest of an unwanted body, have begun no request
 
     def _feed(self, data: bytes) -> bytes:
-        """What must be read again: a request that asks for another protocol, without that wish.
-
-        A server may ignore it (RFC 9110, 7.8), but the parser takes all that follows for that protocol, and a body
-        would be lost. Java's HttpClient asks for h2c with its first request.
-        """
+        """What must be read again: a request that asks for another protocol, without that wish."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as found:
-            lines = [self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()]
-            lines += [b": ".join(header) for header in self.headers if header[0] not in (b"connection", b"upgrade")]
-            tokens = b",".join(value for name, value in self.headers if name == b"connection").split(b",")
-            lines += [b"connection: " + token for token in tokens if token.strip().lower() != b"upgrade"]
+            line = self.parser.get_method() + b" " + self.url + b" HTTP/" + self.parser.get_http_version().encode()
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn makes its own
-            return b"\r\n".join((*lines, b"", data[found.args[0] :]))
+            return without_upgrade(line, self.headers, data[found.args[0] :])
         return b""
 
     def on_message_begin(self) -> None:
@@ -211,7 +208,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def _begin_new(self) -> None:
         """Once everything that came with a request's headers was read: often that is all of it."""
         cycle, self._new = self._new, None
-        if cycle is None or (self._quick is not None and self._quick(cycle, self._answer)):
+        if cycle is None or (self._refuses is not None and self._refuses(cycle)):
             return
         self._answer(cycle)
 

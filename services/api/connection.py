@@ -13,7 +13,8 @@ from starlette.types import ASGIApp
 
 from services.api.bounded_protocol import BoundedProtocol
 from services.api.connection_bounds import ConnectionBounds
-from services.api.request_cycle import Quick
+from services.api.quick_protocol import QuickAnswers, QuickProtocol
+from services.api.request_cycle import Refuse
 
 
 class ConnectionServer(uvicorn.Server):
@@ -29,9 +30,10 @@ class ConnectionServer(uvicorn.Server):
         finish_s: float,
         tls: dict[str, Any] | None = None,
         bounds: ConnectionBounds | None = None,
-        quick: Quick | None = None,
+        quick: QuickAnswers | None = None,
+        refuse: Refuse | None = None,
     ) -> None:
-        self._quick = quick
+        self._quick, self._refuse = quick, refuse
         self._bounds = bounds or ConnectionBounds()
         super().__init__(
             uvicorn.Config(
@@ -73,8 +75,10 @@ class ConnectionServer(uvicorn.Server):
                 on_close()
 
         def protocol() -> asyncio.Protocol:
-            state = self.lifespan.state
-            return BoundedProtocol(self.config, self.server_state, state, loop, self._bounds, close_once, self._quick)
+            parts = (self.config, self.server_state, self.lifespan.state, loop, self._bounds, close_once)
+            if self._quick is None:
+                return BoundedProtocol(*parts, self._refuse)
+            return QuickProtocol(*parts, self._quick, self._refuse)
 
         # Who says hello and no more must not keep the connection.
         handshake_s = self._bounds.header_timeout_s if self.config.ssl else None

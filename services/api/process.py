@@ -47,7 +47,11 @@ class ApiProcess:
         loop.add_signal_handler(signal.SIGTERM, parts.serving.readiness.drain)
         loop.add_signal_handler(signal.SIGINT, parts.serving.readiness.drain)
         server = ConnectionServer(
-            parts.app, finish_s=self._settings.finish_s, tls=_tls(self._settings), quick=parts.quick
+            parts.app,
+            finish_s=self._settings.finish_s,
+            tls=_tls(self._settings),
+            quick=parts.quick,
+            refuse=parts.refuse,
         )
         await parts.serving.start()
         serving = asyncio.create_task(server.run_until_exit(), name="connections")

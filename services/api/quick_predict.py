@@ -1,42 +1,31 @@
-"""Predictions of tiny pictures, answered without the application: no task, no middleware, no thread; and refusals of
-any prediction while there is no place for it, because those must cost less than what they protect."""
+"""Predictions of tiny pictures, answered without the parser and the application: no task, no middleware, no thread;
+what all requests of one turn of the event loop have in common is done once."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
-from starlette.types import Scope
+from services.api.admission import Admission
+from services.api.auth import Authenticator
+from services.api.predict import DEFAULT_TOP_K, ROUTE
+from services.api.quick_answer import QuickAnswerWriter
+from services.api.quick_post import QuickPost, Unread, quick_post
+from services.api.quick_protocol import QuickConnection
+from services.api.request_records import CLIENT_GONE, QuickEnd, RequestRecords
+from services.api.routing_key import routing_key_in
+from services.shared.brief_predictor import BriefPredictor, Joined, Outcome
+from services.shared.clock import Clock
+from services.shared.errors import ServingError
+from services.shared.keys.base import KeySet
 
-from services.api.admission import Admission, Place
-from services.api.auth import Authenticator, Caller
-from services.api.gates import request_kind
-from services.api.predict import DEFAULT_TOP_K, ROUTE, model_of
-from services.api.predict_answer import AnswerWriter
-from services.api.problems import problem
-from services.api.request_cycle import RequestCycle
-from services.api.request_records import CLIENT_GONE, RequestRecords
-from services.api.routing_key import routing_key
-from services.api.uploads import UploadLimits, images_in, media_type_of
-from services.shared.answer import Answer
-from services.shared.asgi import headers_of
-from services.shared.brief_predictor import BriefPredictor
-from services.shared.errors import Overloaded, ServingError
-from services.shared.model_ref import check_model_name
-from services.shared.priority import Priority
-
-MAX_BODY_BYTES = 16 * 1024
-# What asks for more than the usual, or for what only the application knows.
-_UNUSUAL = frozenset(
-    b"content-encoding expect traceparent transfer-encoding x-priority x-release-arm x-timeout-ms".split()
-)
+_KEYED = frozenset((b"cookie", b"sec-fetch-site", b"x-routing-key"))
 _log = logging.getLogger(__name__)
-
-Fallback = Callable[[RequestCycle], None]
 
 
 class QuickPredict:
-    """A `Quick` of the connection. It does what the layers of the application do for such a request, by the same
+    """The `QuickAnswers` of connections. It does what the layers of the application do for such a request, by the same
     parts: key, place, upload, prediction, answer, metrics, log line. Whatever is unusual, or goes wrong, is left to the
     application, which begins anew, so that every refusal and every error is made in one place.
     """
@@ -47,144 +36,143 @@ class QuickPredict:
         records: RequestRecords,
         authenticator: Authenticator,
         admission: Admission,
-        answers: AnswerWriter,
+        answers: QuickAnswerWriter,
         *,
-        limits: UploadLimits,
+        clock: Clock,
         draining: Callable[[], bool],
     ) -> None:
-        self._brief, self._authenticator, self._admission = brief, authenticator, admission
-        self._records, self._answers, self._limits, self._draining = records, answers, limits, draining
+        self._brief, self._records, self._authenticator = brief, records, authenticator
+        self._admission, self._answers, self._draining = admission, answers, draining
+        self._monotonic = clock.monotonic
+        self._in_turn = False
+        self._keys: KeySet | None = None  # as they are in this turn
 
-    def __call__(self, cycle: RequestCycle, fallback: Fallback) -> bool:
-        scope: Scope = cycle.scope
-        model = model_of(scope["path"]) if scope["method"] == "POST" and not scope["query_string"] else None
-        if model is None or cycle.flow.write_paused or self._draining():
-            return False
+    def offer(self, connection: QuickConnection, data: bytes) -> QuickRequest | Unread:
+        """See QuickAnswers."""
+        begun_s = self._monotonic()
+        post = quick_post(data)
+        if isinstance(post, Unread):
+            return post
         try:
-            fields = headers_of(scope)
-            caller = self._authenticator.predicting(scope) if _UNUSUAL.isdisjoint(fields) else None
-            if caller is None:
-                return False
-            check_model_name(model)
-            refusal = self._admission.refusal(Priority.NORMAL)
-            if refusal is not None:
-                return self._refuse(cycle, scope, caller, refusal)
-            if not cycle.body_complete or len(cycle.body) > MAX_BODY_BYTES:
-                return False
-            return self._begin(cycle, scope, fields, caller, model, fallback)
+            return self._take(connection, post, begun_s)
         except ServingError:
-            return False
+            return Unread.PARSER
         except Exception:
             _log.exception("a quick prediction failed unexpectedly")
-            return False
+            return Unread.PARSER
 
-    def _refuse(self, cycle: RequestCycle, scope: Scope, caller: Caller, refusal: Overloaded) -> bool:
-        begin_s = _begin_records(self._records, scope, caller)
-        request_id = scope["state"]["request_id"]
-        answer = problem(refusal, request_id)
-        cycle.answer(answer.status, [*answer.headers, (b"x-request-id", request_id.encode())], answer.body)
-        self._records.end(scope, answer.status, begin_s)
-        return True
+    def _take(self, connection: QuickConnection, post: QuickPost, begun_s: float) -> QuickRequest | Unread:
+        if not self._in_turn:
+            self._in_turn = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+            self._keys = None if self._draining() else self._authenticator.keys_at_once()
+        if self._keys is None:
+            return Unread.PARSER
+        fields, key, api_key, cookie = post.fields, None, "", b""
+        caller = self._authenticator.predicting(self._keys, fields)
+        if caller is None:
+            return Unread.PARSER
+        if caller.key is not None:
+            api_key = caller.key.key_id
+        if not _KEYED.isdisjoint(fields):
+            routed = routing_key_in(fields, secure=connection.is_secure)
+            key, cookie = routed.key, routed.set_cookie or b""
+        size = len(post.image)
+        if not self._admission.hold(size):
+            return Unread.PARSER
+        request_id = self._records.begin_quick(fields.get(b"x-request-id"))
+        request = QuickRequest(self, connection, post, request_id, begun_s, api_key, cookie)
+        try:
+            request.joined = self._brief.take(
+                request.model, post.image, request, self._reply,
+                top=DEFAULT_TOP_K, key=key, api_key=api_key.encode() if api_key else None,
+            )  # fmt: skip
+        finally:
+            if request.joined is None:
+                self._forget(request)
+        return request if request.joined is not None else Unread.PARSER
 
-    def _begin(
-        self,
-        cycle: RequestCycle,
-        scope: Scope,
-        fields: Mapping[bytes, bytes],
-        caller: Caller,
-        model: str,
-        fallback: Fallback,
-    ) -> bool:
-        images = images_in(media_type_of(fields.get(b"content-type")), bytes(cycle.body), self._limits)
-        if len(images) != 1 or not isinstance(images[0], bytes):
-            return False
-        key, size = routing_key(scope), len(cycle.body)
-        place = self._admission.enter_at_once(request_kind(scope["path"], size), size, Priority.NORMAL)
-        if place is None:
-            return False
-        request = _Request(self._records, self._answers, cycle, scope, model, place, fallback, key.set_cookie)
-        return request.begin(self._brief, images[0], caller, key.key)
+    def _end_turn(self) -> None:
+        self._in_turn = False
+        self._brief.end_turn()
+
+    def _forget(self, request: QuickRequest) -> None:
+        """The application begins it anew."""
+        self._admission.let_go(1, request.size)
+        self._records.take_back()
+
+    def _give_back(self, request: QuickRequest) -> None:
+        self._forget(request)
+        request.joined = None
+        request.connection.give_back()
+
+    def _reply(self, joined: Joined, outcome: Outcome | None) -> None:
+        if outcome is None:
+            for asker in joined.askers:
+                if isinstance(asker, QuickRequest):
+                    self._give_back(asker)
+            return
+        writer, now_s = self._answers.of(joined, outcome), self._monotonic()
+        ended = []
+        for index, request in enumerate(joined.askers):
+            if not isinstance(request, QuickRequest):  # who has left
+                continue
+            connection = request.connection
+            more = self._answers.shared_lines(connection.answer_headers)
+            if request.cookie:
+                more += f"set-cookie: {request.cookie.decode('latin-1')}\r\n"
+            if connection.is_ending:
+                more += "connection: close\r\n"
+            try:
+                answer = writer.write(index, request.model, request.request_id, more)
+            except Exception:  # others were answered by the same run: they must not miss theirs
+                _log.exception("a quick prediction could not be answered")
+                self._give_back(request)
+                continue
+            self._admission.let_go(1, request.size)
+            request.joined = None  # it leads back here: nothing may wait for the collector of cycles
+            connection.answer_quickly(answer)
+            ended.append(request.end(now_s))
+        log = {"model": str(joined.route.ref), "arm": joined.route.arm, "infer_ms": writer.infer_ms}
+        self._records.end_quick(ROUTE, ended, 200, log)
+
+    def left(self, request: QuickRequest) -> None:
+        """The client of a request is gone."""
+        self._admission.let_go(1, request.size)
+        self._records.end_quick(ROUTE, [request.end(self._monotonic())], CLIENT_GONE, {})
 
 
-def _begin_records(records: RequestRecords, scope: Scope, caller: Caller) -> float:
-    """What the application's layers note of a request; when it began."""
-    begin_s = records.begin(scope)
-    state = scope["state"]
-    state["route"] = ROUTE
-    if caller.key is not None:
-        state["log"] = {"key_id": caller.key.key_id}
-    return begin_s
-
-
-class _Request:
-    """One request that was let in, until it is answered, given up or left by its client."""
+class QuickRequest:
+    """One request until it is answered, given back or left by its client; an `Asked` of its connection."""
 
     __slots__ = (
-        *("_answers", "_begin_s", "_cycle", "_fallback", "_model", "_over", "_place", "_records", "_scope"),
-        *("_set_cookie", "_withdraw"),
+        "_begun_s",
+        "_path",
+        "_quick",
+        "api_key",
+        "connection",
+        "cookie",
+        "joined",
+        "model",
+        "request_id",
+        "size",
     )
 
     def __init__(
-        self,
-        records: RequestRecords,
-        answers: AnswerWriter,
-        cycle: RequestCycle,
-        scope: Scope,
-        model: str,
-        place: Place,
-        fallback: Fallback,
-        set_cookie: bytes | None,
-    ) -> None:
-        self._records, self._answers, self._cycle, self._scope = records, answers, cycle, scope
-        self._model, self._place, self._fallback, self._set_cookie = model, place, fallback, set_cookie
-        self._over = False
-        self._begin_s = 0.0
-        self._withdraw: Callable[[], None] | None = None
+        self, quick: QuickPredict, connection: QuickConnection, post: QuickPost, request_id: str, begun_s: float,
+        api_key: str, cookie: bytes,
+    ) -> None:  # fmt: skip
+        self._quick, self.connection, self._begun_s = quick, connection, begun_s
+        self._path, self.model, self.size = post.path.decode(), post.model.decode(), len(post.image)
+        self.request_id, self.api_key, self.cookie = request_id, api_key, cookie
+        self.joined: Joined | None = None
 
-    def begin(self, brief: BriefPredictor, image: bytes, caller: Caller, key: bytes) -> bool:
-        """Whether it will be answered, or was already."""
-        self._begin_s = _begin_records(self._records, self._scope, caller)
-        api_key = None if caller.key is None else caller.key.key_id.encode()
-        self._place.begin()
-        try:
-            withdraw = brief.begin(self._model, image, self._reply, top=DEFAULT_TOP_K, key=key, api_key=api_key)
-        except BaseException:
-            self._give_up()
-            raise
-        if withdraw is None:
-            self._give_up()
-            return False
-        if not self._over:
-            self._withdraw = withdraw
-            self._cycle.on_disconnect = self._client_left
-        return True
+    def leave(self) -> None:
+        joined, self.joined = self.joined, None
+        if joined is not None:
+            joined.leave(self)
+        self._quick.left(self)
 
-    def _reply(self, answer: Answer | None) -> None:
-        self._over = True
-        self._cycle.on_disconnect = self._withdraw = None  # it leads back here: without it, nothing is left to collect
-        if answer is None:
-            self._give_up()
-            self._fallback(self._cycle)
-            return
-        status = 500
-        try:
-            headers, body = self._answers.response(answer, self._model, self._set_cookie, self._scope)
-            headers.append((b"x-request-id", self._scope["state"]["request_id"].encode()))
-            self._cycle.answer(200, headers, body)
-            status = 200
-        except Exception:  # others were answered by the same run: they must not miss theirs
-            _log.exception("a quick prediction could not be answered")
-            self._cycle.transport.abort()
-        self._place.leave(worked=status == 200)
-        self._records.end(self._scope, status, self._begin_s)
-
-    def _client_left(self) -> None:
-        self._over = True
-        if self._withdraw is not None:
-            self._withdraw()
-        self._place.leave(worked=False)
-        self._records.end(self._scope, CLIENT_GONE, self._begin_s)
-
-    def _give_up(self) -> None:
-        self._place.leave(worked=False)
-        self._records.take_back()
+    def end(self, now_s: float) -> QuickEnd:
+        """What is kept of it."""
+        return QuickEnd(self.request_id, self._path, now_s - self._begun_s, self.api_key)

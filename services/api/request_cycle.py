@@ -137,6 +137,6 @@ def complete_scope(scope: Scope, url: bytes, version: str, method: str, cycle: R
     )
 
 
-# Answers a request by `RequestCycle.answer`, now or soon, and gives True; or gives False, or calls what it was given
-# with the cycle, and the application answers. Never raises.
-Quick = Callable[[RequestCycle, Callable[[RequestCycle], None]], bool]
+# Answers a request by `RequestCycle.answer` because there is no place for it, and gives True; or gives False, and the
+# application answers. Never raises.
+Refuse = Callable[[RequestCycle], bool]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
-from services.shared.asgi import header
+from services.shared.asgi import headers_of
 from services.shared.errors import InvalidInput
 from services.shared.random_bytes import random_bytes
 
@@ -30,19 +31,23 @@ def routing_key(scope: Scope) -> RoutingKey:
 
     Browsers are told by `Sec-Fetch-Site`, which they alone send (W3C Fetch Metadata). Raises InvalidInput.
     """
-    given = header(scope, b"x-routing-key")
+    return routing_key_in(headers_of(scope), secure=scope.get("scheme") == "https")
+
+
+def routing_key_in(fields: Mapping[bytes, bytes], *, secure: bool) -> RoutingKey:
+    """The same for a request with these headers."""
+    given = fields.get(b"x-routing-key")
     if given:
         if len(given) > _MAX_KEY_BYTES:
             raise InvalidInput(f"X-Routing-Key is longer than {_MAX_KEY_BYTES} bytes", field="X-Routing-Key")
         return RoutingKey(given)
-    kept = _cookie(header(scope, b"cookie"))
+    kept = _cookie(fields.get(b"cookie"))
     if kept is not None:
         return RoutingKey(kept)
     fresh = random_bytes(16).hex()
-    if header(scope, b"sec-fetch-site") is None:
+    if fields.get(b"sec-fetch-site") is None:
         return RoutingKey(fresh.encode())
-    secure = "; Secure" if scope.get("scheme") == "https" else ""
-    cookie = f"{COOKIE}={fresh}; Path=/; Max-Age={_MAX_AGE_S}; HttpOnly; SameSite=Lax{secure}"
+    cookie = f"{COOKIE}={fresh}; Path=/; Max-Age={_MAX_AGE_S}; HttpOnly; SameSite=Lax{'; Secure' if secure else ''}"
     return RoutingKey(fresh.encode(), cookie.encode())
 
 

@@ -16,7 +16,7 @@ from services.shared.errors import InvalidInput, TooLarge, UnsupportedMediaType
 
 _READ = frozenset({b"multipart/form-data", b"application/octet-stream", b"application/json"})
 # As nearly every client writes them; what looks different is left to the parser.
-_FORM = re.compile(rb"multipart/form-data; ?boundary=([A-Za-z0-9'()+_./:=?-]{1,70})")
+FORM_TYPE = re.compile(rb"multipart/form-data; ?boundary=([A-Za-z0-9'()+_./:=?-]{1,70})")
 _FIELD = re.compile(rb'form-data; name="([A-Za-z0-9_.\[\]-]+)"(?:$|; filename="[^"\\;]*"$)')
 _IMAGE_FIELD = b"image"
 _MAX_OTHER_FIELDS = 64
@@ -48,7 +48,7 @@ class MediaType:
 
 def media_type_of(content_type: bytes | None) -> MediaType:
     """Raises UnsupportedMediaType; asked before the body is read."""
-    usual = _FORM.fullmatch(content_type or b"")
+    usual = FORM_TYPE.fullmatch(content_type or b"")
     if usual is not None:
         return MediaType(b"multipart/form-data", usual[1])
     media_type, options = parse_options_header(content_type or b"")

@@ -1,117 +1,221 @@
-"""The way from a picture to predictions for what is over in a moment: one tiny picture, a model with brief runs."""
+"""The way from a picture to predictions for what is over in a moment: tiny pictures, a classifier with brief runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from services.shared.answer import Answer, Timings
 from services.shared.clock import Clock
 from services.shared.errors import ServingError
 from services.shared.imaging.base import DecodedImage
+from services.shared.imaging.classification import best_of
 from services.shared.inference.base import BriefRuns, InferResult
 from services.shared.model_view import ModelView, ModelViews
-from services.shared.router import Passage, Router
+from services.shared.release.arm_counters import ArmCounters
+from services.shared.release.routing import Route
+from services.shared.router import Router
 
-Reply = Callable[[Answer | None], None]
+PATIENCE_S = 30.0  # by then a run was not brief
+
+
+@dataclass(slots=True, eq=False)
+class Outcome:
+    """What a run said, one entry for each picture: the classes' indices, best first, and their scores; how long it
+    was, in seconds, and when it was over, by the clock's monotonic time."""
+
+    best: Sequence[Sequence[int]]
+    scores: Sequence[Sequence[float]]
+    infer_s: float
+    ended_s: float
+
+
+# Told once of every group, at the latest PATIENCE_S after its turn: what became of it, None for `Predictor` to try.
+Reply = Callable[["Joined", Outcome | None], None]
+
+
+class Joined:
+    """Requests of one turn of the event loop that one run answers. The lists go together; who has left is None.
+
+    Seconds are the clock's monotonic ones; `started_s` is when the group was handed over. A run takes `size` at most.
+    """
+
+    __slots__ = (
+        *("_clock", "_counters", "_key_hashes", "_left", "_over", "_reply", "_timer", "_top", "_withdraw", "askers"),
+        *("begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
+    )
+
+    def __init__(
+        self, route: Route, view: ModelView, size: int, counters: ArmCounters | None, reply: Reply, top: int,
+        clock: Clock,
+    ) -> None:  # fmt: skip
+        self.route, self.view, self.size, self._counters = route, view, size, counters
+        self._reply, self._top, self._clock = reply, top, clock
+        self.askers: list[object | None] = []
+        self.pictures: list[DecodedImage] = []
+        self.begun_s: list[float] = []
+        self.decoded_s: list[float] = []
+        self._key_hashes: list[int] = []
+        self.started_s = 0.0
+        self._left, self._over = 0, False
+        self._withdraw: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add(self, asker: object, picture: DecodedImage, begun_s: float, decoded_s: float, key_hash: int) -> None:
+        self.askers.append(asker)
+        self.pictures.append(picture)
+        self.begun_s.append(begun_s)
+        self.decoded_s.append(decoded_s)
+        if self._counters is not None:
+            self._key_hashes.append(key_hash)
+            self._counters.begin()
+
+    def leave(self, asker: object) -> None:
+        """Nobody waits for this answer any more; whose was given has left already."""
+        if self._over or asker not in self.askers:
+            return
+        self.askers[self.askers.index(asker)] = None
+        self._left += 1
+        if self._counters is not None:
+            self._counters.abandon()
+        if self._left == len(self.askers):
+            self._end()
+            if self._withdraw is not None:
+                self._withdraw()
+
+    def run(self, runs: BriefRuns) -> None:
+        """Begins the run; never raises."""
+        if self._over or not self.askers:
+            return
+        tensors = [picture.tensor for picture in self.pictures]
+        shape = tensors[0].shape
+        batch = tensors[0][np.newaxis] if len(tensors) == 1 else np.concatenate(tensors).reshape(-1, *shape)
+        self.started_s = self._clock.monotonic()
+        try:
+            withdraw = runs.begin(self.route.ref, {self.view.config.inputs[0].name: batch}, self, self.decoded_s)
+        except ServingError:
+            self._fail()
+            return
+        if not self._over:
+            self._withdraw = withdraw
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._too_long)
+
+    # What the engine tells the outcome
+
+    def done(self) -> bool:
+        return self._over
+
+    def set_result(self, result: InferResult) -> None:
+        try:
+            best, scores = best_of(result.outputs[self.view.postprocess.outputs[0]], self._top, len(self.askers))
+        except Exception:  # whatever it is, `Predictor` finds it too, and whose picture it is
+            self._fail()
+            return
+        self._end()
+        ended_s = self._clock.monotonic()
+        if self._counters is not None:
+            self._count(self._counters, best, scores, ended_s)
+        self._reply(self, Outcome(best, scores, result.infer_s, ended_s))
+
+    def set_exception(self, error: ServingError) -> None:
+        self._fail()
+
+    def _count(self, counters: ArmCounters, best: list[list[int]], scores: list[list[float]], ended_s: float) -> None:
+        for i, asker in enumerate(self.askers):
+            if asker is not None:
+                counters.observe(ended_s - self.begun_s[i], self._key_hashes[i], best[i][0], scores[i][0])
+
+    def _too_long(self) -> None:
+        withdraw = self._withdraw
+        self._fail()
+        if withdraw is not None:
+            withdraw()
+
+    def _fail(self) -> None:
+        if self._over:
+            return
+        self._end()
+        if self._counters is not None:
+            for asker in self.askers:
+                if asker is not None:
+                    self._counters.abandon()
+        self._reply(self, None)
+
+    def _end(self) -> None:
+        self._over = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class BriefPredictor:
     """The same as `Predictor`, without waiting anywhere: what takes 0.1 ms does not pay for tasks, futures and threads,
-    which cost several times that.
+    which cost several times that; and what comes in one turn of the loop is looked up, run and counted together.
 
     It answers only what goes well. Whatever is unusual, or goes wrong, it leaves to `Predictor`, which finds the same
-    and says so: every error has one source.
+    and says so: every error has one source. All requests have one `reply` and one `top`; `end_turn` is to be called
+    soon after every `take`.
     """
 
     def __init__(self, runs: BriefRuns | None, router: Router, views: ModelViews, clock: Clock) -> None:
         self._runs, self._router, self._views, self._clock = runs, router, views, clock
+        self._monotonic = clock.monotonic
+        # Of this turn. A route is found by its identity: there is one for each arm, and its hash takes a microsecond.
+        self._routes: dict[str, Route] = {}
+        self._groups: dict[int, Joined | None] = {}
 
-    def begin(
-        self, model: str, image: bytes, reply: Reply, *, top: int, key: bytes, api_key: bytes | None
-    ) -> Callable[[], None] | None:
-        """None when this is not for it; otherwise `reply` is called once, perhaps before this returns, with the answer
-        or with None for `Predictor` to try. What is returned withdraws the request: no reply comes after that.
-
-        Raises ServingError; then, too, it is `Predictor`'s.
+    def take(
+        self, model: str, image: bytes, asker: object, reply: Reply, *, top: int, key: bytes | None,
+        api_key: bytes | None,
+    ) -> Joined | None:  # fmt: skip
+        """The group that the request is in now; None when it is not for here. `reply` is called once for each group,
+        perhaps before this returns. `key` None: any. Raises ServingError; then, too, it is `Predictor`'s.
         """
-        if self._runs is None:
+        begun_s = self._monotonic()
+        route, key_hash = self._routes.get(model), 0
+        if route is None:
+            route = self._router.plain_route(model)
+            if route is None:
+                route, key_hash = self._router.released_route(model, key, api_key)
+            else:
+                self._routes[model] = route
+        joined: Joined | None = self._groups.get(id(route), _UNSEEN)
+        if joined is _UNSEEN:
+            joined = self._groups[id(route)] = self._group(route, reply, top)
+        if joined is None:
             return None
-        passage = self._router.begin(model, key=key, api_key=api_key)
-        try:
-            return self._begin(self._runs, passage, image, reply, top)
-        except ServingError:
-            passage.left()
-            raise
-
-    def _begin(
-        self, runs: BriefRuns, passage: Passage, data: bytes, reply: Reply, top: int
-    ) -> Callable[[], None] | None:
-        ref = passage.route.ref
-        view = self._views.known(ref)
-        if view is None or not (_is_plain(view) and runs.is_brief(ref) and view.preprocess.is_brief(data)):
-            passage.left()
+        picture = joined.view.preprocess.brief(image)
+        if picture is None:
             return None
-        begin_s = self._clock.monotonic()
-        decoded = view.preprocess(data)
-        waiter = _Waiter(self._clock, passage, view, decoded, reply, top, begin_s)
-        waiter.decoded_s = self._clock.monotonic()
-        withdraw = runs.begin(ref, {view.config.inputs[0].name: decoded.tensor[np.newaxis]}, waiter)
+        joined.add(asker, picture, begun_s, self._monotonic(), key_hash)
+        if len(joined.askers) >= joined.size and self._runs is not None:
+            del self._groups[id(route)]
+            joined.run(self._runs)
+        return joined
 
-        def leave() -> None:
-            if not waiter.done():
-                waiter.replied = True
-                passage.left()
-                withdraw()
+    def end_turn(self) -> None:
+        """Runs what was taken."""
+        groups = list(self._groups.values())
+        self._routes.clear()
+        self._groups.clear()
+        for joined in groups:
+            if joined is not None and self._runs is not None:
+                joined.run(self._runs)
 
-        return leave
+    def _group(self, route: Route, reply: Reply, top: int) -> Joined | None:
+        view, runs = self._views.known(route.ref), self._runs
+        if view is None or runs is None or route.shadow is not None or not _is_plain(view):
+            return None
+        size = runs.brief_size(route.ref)
+        return Joined(route, view, size, self._router.counters.of(route), reply, top, self._clock) if size else None
+
+
+_UNSEEN: Any = object()
 
 
 def _is_plain(view: ModelView) -> bool:
-    return not view.postprocess.takes_long and view.config.max_batch_size > 0 and view.outputs is None
-
-
-class _Waiter:
-    """What the engine tells the outcome."""
-
-    __slots__ = ("_begin_s", "_clock", "_decoded", "_passage", "_reply", "_top", "_view", "decoded_s", "replied")
-
-    def __init__(
-        self,
-        clock: Clock,
-        passage: Passage,
-        view: ModelView,
-        decoded: DecodedImage,
-        reply: Reply,
-        top: int,
-        begin_s: float,
-    ) -> None:
-        self._clock, self._passage, self._view, self._decoded = clock, passage, view, decoded
-        self._reply, self._top, self._begin_s = reply, top, begin_s
-        self.decoded_s = begin_s
-        self.replied = False
-
-    def done(self) -> bool:
-        return self.replied
-
-    def set_result(self, result: InferResult) -> None:
-        self.replied = True
-        view, begin_s = self._view, self._begin_s
-        try:
-            row = view.rows(result.outputs, 1)[0]
-            results = (view.interpret(row, self._decoded, self._top),)
-        except Exception:  # whatever it is, `Predictor` finds it too; the others of this run must have their answers
-            self._passage.left()
-            self._reply(None)
-            return
-        total_s = self._clock.monotonic() - begin_s
-        seconds = (self.decoded_s - begin_s, result.queue_s, result.infer_s, total_s)
-        answer = Answer(self._passage.route, results, Timings(*[round(1000 * each, 3) for each in seconds]))
-        self._passage.answered(total_s, *answer.top_1)
-        self._reply(answer)
-
-    def set_exception(self, error: ServingError) -> None:
-        self.replied = True
-        self._passage.left()
-        self._reply(None)
+    """A classifier with one output, whose pictures may be joined."""
+    return view.postprocess.task == "classification" and view.config.max_batch_size > 0 and view.outputs is None

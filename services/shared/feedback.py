@@ -13,6 +13,7 @@ import hashlib
 import hmac
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ EXPIRES_S = 30 * 24 * 3600.0  # truth often comes late: a month
 _FORMAT = 2
 _MAC_BYTES = 16
 _MAX_TOKEN = 512
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +54,20 @@ class FeedbackSigner:
         self._keyed = hashlib.blake2b(digest_size=_MAC_BYTES, key=key)
 
     def sign(self, claim: FeedbackClaim) -> str:
-        fields = [
-            _FORMAT,
-            claim.release,
-            claim.step,
-            claim.arm,
-            claim.ref.name,
-            claim.ref.version,
-            claim.top_1,
-            claim.at,
-            claim.nonce,
-        ]
-        payload = orjson.dumps(fields)
-        return _text(payload + self._mac(payload))
+        return self.signs(claim.ref, claim.arm, claim.release, claim.step, claim.at)(claim.top_1, claim.nonce)
+
+    def signs(self, ref: ModelRef, arm: str, release: str, step: int, at: int) -> Callable[[int, str], str]:
+        """What signs claims that differ in their `top_1` and `nonce` (letters and digits) only."""
+        fixed = orjson.dumps([_FORMAT, release, step, arm, ref.name, ref.version])[:-1].decode()
+        keyed = self._keyed
+
+        def sign(top_1: int, nonce: str) -> str:
+            payload = f'{fixed},{top_1},{at},"{nonce}"]'.encode()
+            mac = keyed.copy()
+            mac.update(payload)
+            return _text(payload + mac.digest())
+
+        return sign
 
     def verify(self, token: str, *, now: float) -> FeedbackClaim:
         """The claim in a token that this server made at most EXPIRES_S ago; raises InvalidInput otherwise."""
@@ -92,7 +95,7 @@ class FeedbackSigner:
 
 
 def _text(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+    return binascii.b2a_base64(data, newline=False).rstrip(b"=").translate(_URL_SAFE).decode()
 
 
 def feedback_key(path: Path) -> bytes:

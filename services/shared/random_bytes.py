@@ -22,5 +22,5 @@ _pool = _Pool()
 
 
 def random_bytes(count: int) -> bytes:
-    """`count` (at most 64) bytes that nobody can guess; for ids, not for keys. To be called in one thread."""
-    return _pool.take(count)
+    """`count` bytes that nobody can guess; for ids, not for keys. To be called in one thread."""
+    return _pool.take(count) if count <= _FETCHED else os.urandom(count)

@@ -79,3 +79,16 @@ class Router:
         if counters is not None:
             counters.begin()
         return Passage(route, key_hash, counters)
+
+    def plain_route(self, model: str) -> Route | None:
+        """The route of every request that names no version; None while a release decides. Raises NotFound."""
+        ref = self._resolve(model, None)
+        return route_of(None, ref) if self.routings.get(model) is None else None
+
+    def released_route(self, model: str, key: bytes | None, api_key: bytes | None) -> tuple[Route, int]:
+        """The route that a release gives, and the key's hash; for `key` None any will do. What is counted is the
+        caller's to count. Raises NotFound."""
+        routing = self.routings[model]
+        chosen = routed_by(routing.sticky, random_bytes(16) if key is None else key, api_key, lambda: random_bytes(16))
+        key_hash = routing.hash_of(chosen)
+        return route_of(routing, self._resolve(model, None), key_hash), key_hash

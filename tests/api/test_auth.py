@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from services.api.auth import ANYONE, Authenticator, Caller, needed_scopes, presented_key
+from services.api.auth import ANYONE, Authenticator, Caller, key_in, needed_scopes
+from services.shared.asgi import headers_of
 from services.shared.errors import Forbidden, Unauthenticated, Unavailable
 from services.shared.keys.base import KeySet, Scope
 from services.shared.keys.issue import IssuedKey, NewKey, issue
@@ -148,4 +149,4 @@ async def test_while_the_store_is_away_nothing_that_needs_a_scope_is_let_in(
     ],
 )
 def test_which_key_a_request_brings(headers: list[tuple[bytes, bytes]], expected: str | None) -> None:
-    assert presented_key(request("GET", "/", *headers)) == expected
+    assert key_in(headers_of(request("GET", "/", *headers))) == expected

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import uvloop
 
-from services.api.predict_answer import AnswerWriter
-from services.shared.telemetry.access_log import AccessLog
+from services.api.quick_answer import QuickAnswer
 from services.shared.telemetry.base import FailureReason
 from tests.support.connections import Client
 from tests.support.polling import until
+from tests.support.quick_answers import noted_lines
 from tests.support.quick_api import (
     JOINED,
     TOO_BRIGHT,
@@ -56,9 +56,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Run:
 @pytest.fixture
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What is written of requests."""
-    written: list[dict[str, Any]] = []
-    monkeypatch.setattr(AccessLog, "write", lambda _, fields: written.append(fields))
-    return written
+    return noted_lines(monkeypatch)
 
 
 async def waiting(api: QuickApi, *greys: int) -> list[Client]:
@@ -172,26 +170,27 @@ def test_who_leaves_after_it_was_left_to_the_application_is_withdrawn_there(run:
     run(test)
 
 
-def test_an_answer_that_cannot_be_written_costs_its_own_client_only(
+def test_an_answer_that_cannot_be_written_is_the_applications(
     run: Run, lines: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    response = AnswerWriter.response
+    write = QuickAnswer.write
 
-    def broken_once(self: AnswerWriter, answer: Any, *more: Any) -> Any:
-        if answer.results[0].predictions[0].index == 2:
+    def broken_once(self: QuickAnswer, index: int, *more: Any) -> bytes:
+        if self._outcome.best[index][0] == 2:
             raise ValueError("no words for a two")
-        return response(self, answer, *more)
+        return write(self, index, *more)
 
-    monkeypatch.setattr(AnswerWriter, "response", broken_once)
+    monkeypatch.setattr(QuickAnswer, "write", broken_once)
 
     async def test(api: QuickApi) -> None:
         lines.clear()
         first, second, *more = await waiting(api, 1, 2, 3, 4)
         assert [label_of(await client.one()) for client in (first, *more)] == [1, 3, 4]
-        with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await second.one()
+        await until(lambda: api.metrics("patient").pending == 1)  # the application's
+        company = await waiting(api, 5, 6, 7)
+        assert [label_of(await client.one()) for client in (second, *company)] == [2, 5, 6, 7]
         await api.idle()
-        assert sorted(line["status"] for line in lines) == [200, 200, 200, 500]
+        assert [line["status"] for line in lines] == 7 * [200]
 
     run(test)
 

@@ -26,9 +26,14 @@ async def api(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[QuickAp
         yield api
 
 
-def form(body: bytes = PNG, disposition: str = 'form-data; name="image"; filename="a.png"') -> bytes:
-    content = f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + body + b"\r\n--b--\r\n"
+def form(
+    body: bytes = PNG, disposition: str = 'form-data; name="image"; filename="a.png"', before: bytes = b""
+) -> bytes:
+    content = before + f"--b\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + body + b"\r\n--b--\r\n"
     return post(PREDICT, "multipart/form-data; boundary=b", content, close=False)
+
+
+OTHER_PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n'
 
 
 def document(**fields: Any) -> bytes:
@@ -61,23 +66,18 @@ def fewer_rows() -> bytes:
 QUICK: dict[str, bytes] = {
     "png": png_post(),
     "octets": post(PREDICT, "application/octet-stream", PNG, close=False),
-    "a type with options": post(PREDICT, "image/png; q=1", PNG, close=False),
     "form": form(),
     "form without a file name": form(disposition='form-data; name="image"'),
-    "form with a quoted boundary": form().replace(b"boundary=b", b'boundary="b"'),
-    "json": document(images=[b64()]),
+    "form with a type of its part": form(
+        disposition='form-data; name="image"; filename="a"\r\nContent-Type: image/png'
+    ),
     "a routing key": png_post("X-Routing-Key: me"),
-    "an empty routing key": png_post("X-Routing-Key:"),
     "our cookie": png_post("Cookie: a=b; grayscale_key=" + "0a" * 16),
     "another's cookie": png_post("Cookie: grayscale_key=zz; x"),
     "a browser": png_post("Sec-Fetch-Site: same-origin"),
     "a request id": png_post("X-Request-Id: mine-1"),
     "a request id that is none": png_post("X-Request-Id: mine 1"),
-    "close": png_post("Connection: close"),
-    "HTTP/1.0": png_post(version=b"HTTP/1.0"),
-    "HTTP/1.0, kept": png_post("Connection: keep-alive", version=b"HTTP/1.0"),
-    "an escaped path": png_post(target="/v1/models/d%69gits/predict"),
-    "an absolute target": png_post(target="http://grayscale" + PREDICT),
+    "kept open": png_post("Connection: keep-alive"),
     "another bearer's scheme": png_post("Authorization: Basic YTpi"),
 }
 
@@ -90,6 +90,20 @@ async def test_a_quick_answer_is_the_applications(api: QuickApi, name: str) -> N
 
 
 LEFT: dict[str, tuple[bytes, int]] = {
+    "a type with options": (post(PREDICT, "image/png; q=1", PNG, close=False), 200),
+    "form with a quoted boundary": (form().replace(b"boundary=b", b'boundary="b"'), 200),
+    "form with two fields": (
+        form(before=OTHER_PART),
+        200,
+    ),
+    "json": (document(images=[b64()]), 200),
+    "an empty routing key": (png_post("X-Routing-Key:"), 200),
+    "a header twice": (png_post("X-Routing-Key: a", "X-Routing-Key: b"), 200),
+    "close": (png_post("Connection: close"), 200),
+    "HTTP/1.0": (png_post(version=b"HTTP/1.0"), 200),
+    "HTTP/1.0, kept": (png_post("Connection: keep-alive", version=b"HTTP/1.0"), 200),
+    "an escaped path": (png_post(target="/v1/models/d%69gits/predict"), 200),
+    "an absolute target": (png_post(target="http://grayscale" + PREDICT), 200),
     "large png": (png_post(body=large_png()), 200),
     "jpeg": (post(PREDICT, "image/jpeg", jpeg(28), close=False), 200),
     "large jpeg": (post(PREDICT, "image/jpeg", jpeg(640), close=False), 200),

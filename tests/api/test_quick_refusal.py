@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -10,14 +10,9 @@ import pytest
 from services.api.admission import Admission, AdmissionLimits
 from services.api.auth import Authenticator
 from services.api.predict import ROUTE
-from services.api.predict_answer import AnswerWriter
-from services.api.quick_predict import QuickPredict
+from services.api.quick_refusal import QuickRefusal
 from services.api.request_records import RequestRecords
-from services.api.uploads import UploadLimits
-from services.shared.answer import Answer
-from services.shared.brief_predictor import BriefPredictor
-from services.shared.clock import ManualClock, SystemClock
-from services.shared.feedback import FeedbackSigner
+from services.shared.clock import ManualClock
 from services.shared.keys.base import Scope
 from services.shared.keys.issue import NewKey, issue
 from services.shared.keys.memory import MemoryKeyStore
@@ -25,19 +20,6 @@ from services.shared.priority import Priority
 from services.shared.telemetry.http_requests import HttpRequests
 from tests.support.connections import App, Client, serving
 from tests.support.hostile_http import PREDICT, post
-
-
-class NothingIsBrief(BriefPredictor):
-    """Leaves every picture to the application."""
-
-    def __init__(self) -> None:
-        """Needs nothing for that."""
-
-    def begin(
-        self, model: str, image: bytes, reply: Callable[[Answer | None], None], *, top: int, key: bytes,
-        api_key: bytes | None,
-    ) -> Callable[[], None] | None:  # fmt: skip
-        return None
 
 
 class Door:
@@ -49,14 +31,8 @@ class Door:
         self.keys = MemoryKeyStore()
         self.requests = HttpRequests()
         self.is_draining = False
-        self.quick = QuickPredict(
-            NothingIsBrief(),
-            RequestRecords(self.requests),
-            Authenticator(self.keys),
-            self.admission,
-            AnswerWriter(FeedbackSigner(bytes(32)), SystemClock()),
-            limits=UploadLimits(),
-            draining=lambda: self.is_draining,
+        self.refuse = QuickRefusal(
+            RequestRecords(self.requests), Authenticator(self.keys), self.admission, draining=lambda: self.is_draining
         )
 
     def fill(self) -> None:
@@ -65,7 +41,7 @@ class Door:
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
-        async with serving(self.app, quick=self.quick) as (_, connect):
+        async with serving(self.app, refuse=self.refuse) as (_, connect):
             yield await connect()
 
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.api.connection import ConnectionServer
 from services.api.connection_bounds import ConnectionBounds
-from services.api.request_cycle import Quick
+from services.api.quick_protocol import QuickAnswers
+from services.api.request_cycle import Refuse
 from services.shared.asgi import BodyLimits, ClientGone, read_body
 from services.shared.errors import TooLarge
 from tests.support.hostile_http import Answer, answers_in
@@ -88,10 +89,15 @@ def pair(buffer_bytes: int | None = None) -> tuple[socket.socket, socket.socket]
 
 @asynccontextmanager
 async def serving(
-    app: ASGIApp, *, tls: dict[str, Any] | None = None, quick: Quick | None = None, **bounds: Any
+    app: ASGIApp,
+    *,
+    tls: dict[str, Any] | None = None,
+    quick: QuickAnswers | None = None,
+    refuse: Refuse | None = None,
+    **bounds: Any,
 ) -> AsyncIterator[tuple[ConnectionServer, Callable[..., Awaitable[Client]]]]:
     """A running server, and a way to connect to it."""
-    server = ConnectionServer(app, finish_s=1.0, tls=tls, bounds=ConnectionBounds(**bounds), quick=quick)
+    server = ConnectionServer(app, finish_s=1.0, tls=tls, bounds=ConnectionBounds(**bounds), quick=quick, refuse=refuse)
     running = asyncio.create_task(server.run_until_exit())
     writers = []
 

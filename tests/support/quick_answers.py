@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from services.shared.telemetry.access_log import AccessLog
 from tests.support.connections import Client
 from tests.support.digit_models import DIGITS
 from tests.support.hostile_http import PREDICT, Answer, post
@@ -54,3 +58,21 @@ async def both(api: QuickApi, sent: bytes) -> tuple[Answer, int]:
     plain = await exchanged(await api.connect_plain(), sent)
     assert comparable(quick) == comparable(plain)
     return quick, api.spied.answered - before
+
+
+def noted_lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Of the access log, as they are written from now on, without their time."""
+    lines: list[dict[str, Any]] = []
+    write_alike = AccessLog.write_alike
+
+    def note_alike(log: AccessLog, beginnings: Sequence[str], fields: dict[str, Any]) -> None:
+        written, log._lines = log._lines, []
+        write_alike(log, beginnings, fields)
+        for line in "\n".join(log._lines).split("\n"):
+            noted = json.loads(line)
+            lines.append({name: noted[name] for name in noted if name not in {"at", *log._fixed}})
+        log._lines = written
+
+    monkeypatch.setattr(AccessLog, "write", lambda _, fields: lines.append(fields))
+    monkeypatch.setattr(AccessLog, "write_alike", note_alike)
+    return lines

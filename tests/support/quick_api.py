@@ -20,7 +20,8 @@ from PIL import Image
 
 from services.api import parts as parts_module
 from services.api.parts import ApiParts, Bounds, build_parts
-from services.api.request_cycle import Quick, RequestCycle
+from services.api.quick_post import Unread
+from services.api.quick_protocol import Asked, QuickAnswers, QuickConnection
 from services.api.settings import ApiSettings
 from services.shared.model_ref import ModelRef
 from services.shared.telemetry.base import ModelMetrics
@@ -94,23 +95,43 @@ def add_patient(models: Path) -> None:
 class Spied:
     """Counts what the quick way took, and what it gave back to the application after it had taken it."""
 
-    def __init__(self, quick: Quick) -> None:
+    def __init__(self, quick: QuickAnswers) -> None:
         self._quick = quick
-        self.taken = self.left = self.given_back = 0
+        self.taken = self.given_back = 0
 
     @property
     def answered(self) -> int:
         """Requests that it took and kept."""
         return self.taken - self.given_back
 
-    def __call__(self, cycle: RequestCycle, fallback: Callable[[RequestCycle], None]) -> bool:
-        def noted(cycle: RequestCycle) -> None:
-            self.given_back += 1
-            fallback(cycle)
+    def offer(self, connection: QuickConnection, data: bytes) -> Asked | Unread:
+        outcome = self._quick.offer(SpiedConnection(self, connection), data)
+        self.taken += not isinstance(outcome, Unread)
+        return outcome
 
-        taken = self._quick(cycle, noted)
-        self.taken, self.left = self.taken + taken, self.left + (not taken)
-        return taken
+
+class SpiedConnection:
+    """A connection that tells what is given back to it."""
+
+    def __init__(self, spied: Spied, connection: QuickConnection) -> None:
+        self._spied, self._connection = spied, connection
+        self.answer_quickly = connection.answer_quickly
+
+    @property
+    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+        return self._connection.answer_headers
+
+    @property
+    def is_secure(self) -> bool:
+        return self._connection.is_secure
+
+    @property
+    def is_ending(self) -> bool:
+        return self._connection.is_ending
+
+    def give_back(self) -> None:
+        self._spied.given_back += 1
+        self._connection.give_back()
 
 
 @dataclass(slots=True)

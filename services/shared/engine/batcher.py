@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 
@@ -14,7 +12,9 @@ from services.shared.clock import Clock
 from services.shared.engine.answers import Answers
 from services.shared.engine.base import InferResult, Waiter
 from services.shared.engine.batch_plan import batch_rules, plan_batch, queue_level, turn_end_s
+from services.shared.engine.event_wait import is_set_within
 from services.shared.engine.execution import Execution
+from services.shared.engine.in_parts import part_size
 from services.shared.engine.recorder import Recorder, failure_reason
 from services.shared.engine.run_cost import Occupancy, RunCost
 from services.shared.engine.run_threads import RunThreads
@@ -97,27 +97,31 @@ class Batcher:
 
     @property
     def part_size(self) -> int:
-        """The largest batch that is worth running as one: see `paying_size`; larger ones gain from several threads."""
-        fixed = all(-1 not in spec.shape for spec in self._model.outputs)  # others may differ from part to part
-        # A short queue, whose places count requests, could never take all the parts of a large one.
-        places, largest = self._policy.max_queue_size, self._config.max_batch_size
-        parts = self._model.inline and fixed and largest > 0 and (not places or places >= 4 * largest)
-        return self._rules.max_size if parts else sys.maxsize
+        """See in_parts.py."""
+        return part_size(self._model, self._config, self._rules)
 
     @property
-    def is_brief(self) -> bool:
-        """Whether a lone request is expected to be answered within the turn of the loop that begins its run."""
-        return self._model.inline and self._answers.at_once and self._cost.expected_s(1) <= INLINE_S
+    def brief_size(self) -> int:
+        """The largest batch that pays and is expected to be answered within the turn of the loop that begins its run;
+        0 where not even one is."""
+        largest = self._rules.max_size if self._rules.join else 1
+        return self._cost.size_within(INLINE_S, largest) if self._model.inline and self._answers.at_once else 0
 
-    def begin(self, inputs: Tensors, batch: int, waiter: Waiter) -> QueuedRequest:
-        """The same as `submit` for a caller that does not await: `waiter` hears of the outcome, perhaps at once."""
-        self._admit(None)
-        return self._enqueue(inputs, batch, None, Priority.NORMAL, waiter, part=False)
+    def begin(self, inputs: Tensors, batch: int, waiter: Waiter, arrived_s: Sequence[float]) -> QueuedRequest:
+        """The same as `submit` for requests of one element each, made one batch by a caller that does not await:
+        `waiter` hears of the outcome, perhaps at once. A failure counts nowhere: who asks goes another way then."""
+        self._admit(None, part=True)
+        request = self._enqueue(inputs, batch, None, Priority.NORMAL, waiter, part=True, arrivals=arrived_s)
+        if self._planned and len(self._waiting) == 1:  # it brings this turn's requests along: nobody is left out
+            self._dispatch()
+        return request
 
     def withdraw(self, request: QueuedRequest) -> None:
         """Nobody waits for it any more; its waiter is done."""
         self._drop(request)
         self._count(request, FailureReason.CANCELED)
+        for arrived_s in request.arrivals:
+            self._recorder.failed(FailureReason.CANCELED, self._clock.monotonic() - arrived_s)
 
     async def close(self, drain_s: float) -> bool:
         """Refuses new requests, finishes the accepted ones within `drain_s`, fails the rest with NotReady, ends the
@@ -126,10 +130,10 @@ class Batcher:
         self._rules = replace(self._rules, delay_s=0.0)
         self._dispatch()
         self._note_quiet()
-        if not await self._quiet_within(drain_s):
+        if not await is_set_within(self._quiet, drain_s):
             for request in [*self._waiting, *chain.from_iterable(self._running.values())]:
                 self._leave(request, NotReady(f"model '{self._config.name}' was unloaded before the request ran"))
-        ended = await self._quiet_within(JOIN_S)
+        ended = await is_set_within(self._quiet, JOIN_S)
         self._threads.close(wait=ended)
         return ended
 
@@ -148,8 +152,9 @@ class Batcher:
             raise error
 
     def _enqueue(
-        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool
-    ) -> QueuedRequest:
+        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool,
+        arrivals: Sequence[float] = (),
+    ) -> QueuedRequest:  # fmt: skip
         now_s = self._clock.monotonic()
         request = QueuedRequest(
             inputs=inputs,
@@ -160,6 +165,7 @@ class Batcher:
             deadline_s=None if timeout_s is None else now_s + timeout_s,
             future=waiter,
             part=part,
+            arrivals=arrivals,
         )
         if timeout_s is not None:
             request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
@@ -252,9 +258,8 @@ class Batcher:
         whole_s = outcome.split_s - outcome.started_s
         batch = sum([r.batch for r in requests])
         self._cost.observe(batch, len(requests), whole_s)
-        self._recorder.executed(
-            outcome, batch, [r.batch for r in awaited], [r.arrived_s for r in awaited if not r.part]
-        )
+        arrived_s = [each for r in awaited for each in r.counted_s]
+        self._recorder.executed(outcome, batch, [r.batch for r in awaited], arrived_s)
         for request, outputs in zip(requests, outcome.outputs, strict=True):
             if not request.future.done():
                 self._answers.give(request, InferResult(outputs, outcome.started_s - request.arrived_s, whole_s))
@@ -293,8 +298,3 @@ class Batcher:
     def _note_quiet(self) -> None:
         if self._closing and not self._running and not len(self._waiting):
             self._quiet.set()
-
-    async def _quiet_within(self, seconds: float) -> bool:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._quiet.wait(), seconds)
-        return self._quiet.is_set()

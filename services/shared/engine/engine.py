@@ -102,15 +102,15 @@ class Engine:
             return result
         return InferResult({name: result.outputs[name] for name in outputs}, result.queue_s, result.infer_s)
 
-    def is_brief(self, ref: ModelRef) -> bool:
+    def brief_size(self, ref: ModelRef) -> int:
         """See BriefRuns; raises NotFound or NotReady."""
-        return self._registry.get(ref).batcher.is_brief
+        return self._registry.get(ref).batcher.brief_size
 
-    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
+    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter, arrived_s: Sequence[float]) -> Callable[[], None]:
         """See BriefRuns; raises as `infer` does."""
         serving = self._registry.get(ref)
         batch = check_inputs(ref.name, serving.inputs, serving.version.config.max_batch_size, inputs)
-        request = serving.batcher.begin(inputs, batch, waiter)
+        request = serving.batcher.begin(inputs, batch, waiter, arrived_s)
         return lambda: serving.batcher.withdraw(request)
 
     def states(self) -> Mapping[ModelRef, VersionState]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
 from typing import Any
 
 import numpy as np
 
+from services.shared.backends.base import LoadedModel
 from services.shared.clock import Clock
 from services.shared.engine.base import InferResult
+from services.shared.engine.batch_plan import BatchRules
 from services.shared.engine.recorder import Recorder, failure_reason
 from services.shared.errors import ServingError
+from services.shared.model_config import ModelConfig
 from services.shared.telemetry.base import FailureReason
 from services.shared.tensors import Tensors
 
@@ -51,3 +55,13 @@ async def _all_of(submit: Submit, inputs: Tensors, batch: int, size: int) -> lis
     finally:
         for call in calls:
             call.cancel()
+
+
+def part_size(model: LoadedModel, config: ModelConfig, rules: BatchRules) -> int:
+    """The largest batch that is worth running as one: see `paying_size`; larger ones gain from several threads."""
+    fixed = all(-1 not in spec.shape for spec in model.outputs)  # others may differ from part to part
+    # A short queue, whose places count requests, could never take all the parts of a large one.
+    places = config.batching.queue_policy.max_queue_size if config.batching else 0
+    largest = config.max_batch_size
+    parts = model.inline and fixed and largest > 0 and (not places or places >= 4 * largest)
+    return rules.max_size if parts else sys.maxsize

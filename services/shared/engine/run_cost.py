@@ -41,3 +41,10 @@ class RunCost:
             return math.inf
         nearest = min(self._by_size, key=lambda size: abs(size - batch))
         return self._by_size[nearest] * max(1.0, batch / nearest)
+
+    def size_within(self, seconds: float, largest: int) -> int:
+        """`largest`, or the largest of its halves that is expected to take no more than that; 0 where 1 takes more."""
+        size = largest if self.expected_s(1) <= seconds else 0
+        while size and self.expected_s(size) > seconds:
+            size //= 2
+        return size

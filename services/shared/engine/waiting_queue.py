@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from services.shared.engine.base import InferResult, Waiter
@@ -19,7 +19,8 @@ class QueuedRequest:
 
     `level` is the priority level; `late` puts it behind those of its level that are not. `deadline_s` is in the clock's
     monotonic seconds. `queued` says whether it still waits; `outcome` is kept while an earlier request's is awaited.
-    A `part` of a request is not counted as one: see in_parts.py.
+    A `part` of a request is not counted as one: see in_parts.py. `arrivals` of requests that came as one batch are when
+    each of them arrived, and count as one each.
     """
 
     inputs: Tensors
@@ -30,10 +31,16 @@ class QueuedRequest:
     deadline_s: float | None
     future: Waiter
     part: bool = False
+    arrivals: Sequence[float] = ()
     late: bool = False
     queued: bool = False
     outcome: InferResult | ServingError | None = None
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    @property
+    def counted_s(self) -> Sequence[float]:
+        """When the requests came that it counts as."""
+        return self.arrivals if self.part else (self.arrived_s,)
 
     def stop_timers(self) -> None:
         for timer in self.timers:

@@ -52,14 +52,15 @@ class IndexEntry:
 class BriefRuns(Protocol):
     """Runs for callers in the event loop that cannot afford a task for each request."""
 
-    def is_brief(self, ref: ModelRef) -> bool:
-        """Whether a run of one picture is expected to be over in the turn of the loop that begins it, or is a call that
-        many share. Raises NotFound or NotReady."""
+    def brief_size(self, ref: ModelRef) -> int:
+        """How many pictures a run may take that is expected to be over in the turn of the loop that begins it, or that
+        is a call which many share; 0 where there is no such run. Raises NotFound or NotReady."""
         ...
 
-    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
-        """Queues one request; `waiter` hears of its outcome, perhaps before this returns. What is returned withdraws
-        it. Raises as `infer` does, and then the waiter hears nothing."""
+    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter, arrived_s: Sequence[float]) -> Callable[[], None]:
+        """Queues requests of one picture each as one batch: `arrived_s` is when each came, in the clock's monotonic
+        seconds. `waiter` hears of the outcome, perhaps before this returns. What is returned withdraws them. Raises as
+        `infer` does, and then the waiter hears nothing."""
         ...
 
 

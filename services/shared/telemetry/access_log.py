@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from services.shared.redaction import redact
@@ -26,12 +27,25 @@ class AccessLog:
         self._second, self._second_text = -1, ""
 
     def write(self, fields: dict[str, Any]) -> None:
+        self._lines.append(redact(json_line({"at": self._now(), **self._fixed, **fields})))
+        self._flush_soon()
+
+    def write_alike(self, beginnings: Sequence[str], fields: dict[str, Any]) -> None:
+        """Lines of requests that ended together: `beginnings` are what each has of its own, inner texts of a JSON
+        object, `fields` what all have behind it."""
+        start = json_line({"at": self._now(), **self._fixed})[:-1]
+        end = "," + json_line(fields)[1:] if fields else "}"
+        self._lines.append(redact("\n".join([f"{start},{own}{end}" for own in beginnings])))
+        self._flush_soon()
+
+    def _now(self) -> str:
         now = time.time()
         second = int(now)
         if second != self._second:
             self._second, self._second_text = second, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
-        at = f"{self._second_text}.{int(1000 * (now - second)):03d}Z"
-        self._lines.append(redact(json_line({"at": at, **self._fixed, **fields})))
+        return f"{self._second_text}.{int(1000 * (now - second)):03d}Z"
+
+    def _flush_soon(self) -> None:
         if len(self._lines) >= _FLUSH_LINES:
             self.flush()
         elif self._timer is None:

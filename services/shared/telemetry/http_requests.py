@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from services.shared.telemetry.histogram import Histogram, HistogramSnapshot
 
@@ -25,6 +25,15 @@ class HttpRequests:
         if duration is None:
             duration = self._durations[route] = Histogram()
         duration.observe(seconds)
+
+    def observe_all(self, route: str, status: int, seconds: Sequence[float]) -> None:
+        """The same for requests that ended together."""
+        key = (route, status)
+        self._counts[key] = self._counts.get(key, 0) + len(seconds)
+        duration = self._durations.get(route)
+        if duration is None:
+            duration = self._durations[route] = Histogram()
+        duration.observe_all(seconds)
 
     def counts(self) -> Mapping[tuple[str, int], int]:
         return dict(self._counts)

@@ -43,9 +43,11 @@ class Listener:
         self.heard.append(error)
 
 
-def begin(made: BatcherBench, number: float) -> tuple[Listener, QueuedRequest]:
-    waiter = Listener()
-    return waiter, made.batcher.begin({"x": np.full((1, 2), number, np.float32)}, 1, waiter)
+def begin(made: BatcherBench, number: float, count: int = 1) -> tuple[Listener, QueuedRequest]:
+    """`count` requests that came together, now."""
+    waiter, now_s = Listener(), made.batcher._clock.monotonic()
+    inputs = {"x": np.full((count, 2), number, np.float32)}
+    return waiter, made.batcher.begin(inputs, count, waiter, [now_s] * count)
 
 
 def poisoned(threads: set[int]) -> FakeScript:
@@ -64,7 +66,7 @@ def poisoned(threads: set[int]) -> FakeScript:
 async def test_brief_runs_take_place_in_the_loops_own_thread(bench: Bench, batching: str | None) -> None:
     threads: set[int] = set()
     made = bench(batching, script=poisoned(threads), inline=True)
-    assert made.batcher.is_brief
+    assert made.batcher.brief_size == (8 if batching == "" else 1)
     results = await asyncio.gather(*(made.ask(i) for i in range(5)))
     assert all(right(result, i) for i, result in enumerate(results))
     assert threads == {threading.get_ident()}
@@ -75,7 +77,7 @@ async def test_a_model_that_turns_out_slow_goes_to_a_thread(bench: Bench) -> Non
     threads: set[int] = set()
     made = bench(script=poisoned(threads), inline=True)
     made.batcher._cost.observe(1, 1, 10.0)
-    assert not made.batcher.is_brief
+    assert made.batcher.brief_size == 0
     assert right(await made.ask(1), 1)
     assert threading.get_ident() not in threads
 
@@ -92,12 +94,37 @@ async def test_a_poisoned_request_of_a_brief_run_fails_alone(bench: Bench) -> No
     assert right(await made.ask(4), 4)  # the slot is free again
 
 
-@pytest.mark.parametrize(("batching", "is_brief"), [("", True), (None, True), ("preserve_ordering: true", False)])
-async def test_an_answer_that_may_wait_for_another_is_not_brief(
-    bench: Bench, batching: str | None, is_brief: bool
-) -> None:
-    assert bench(batching, inline=True).batcher.is_brief is is_brief
-    assert not bench(batching).batcher.is_brief
+@pytest.mark.parametrize(("batching", "size"), [("", 8), (None, 1), ("preserve_ordering: true", 0)])
+async def test_an_answer_that_may_wait_for_another_is_not_brief(bench: Bench, batching: str | None, size: int) -> None:
+    assert bench(batching, inline=True, sizes=[1, 2, 4, 8]).batcher.brief_size == size
+    assert bench(batching).batcher.brief_size == 0
+
+
+@pytest.mark.parametrize(("of_eight_s", "size"), [(0.001, 8), (0.004, 4), (0.016, 1), (0.1, 0)])
+async def test_as_many_are_brief_together_as_are_over_in_a_turn(bench: Bench, of_eight_s: float, size: int) -> None:
+    made = bench(inline=True, sizes=[1, 2, 4, 8])
+    for count in (1, 2, 4, 8):
+        for _ in range(100):
+            made.batcher._cost.observe(count, count, of_eight_s * count / 8)
+    assert made.batcher.brief_size == size
+
+
+async def test_requests_that_came_as_one_batch_count_one_by_one(bench: Bench) -> None:
+    made = bench(inline=True)
+    waiter, _ = begin(made, 2, count=3)
+    (result,) = waiter.heard
+    assert isinstance(result, InferResult)
+    assert result.outputs["y"].shape == (3, 2)
+    statistics, metrics = made.recorder.statistics(), made.recorder.metrics(0)
+    assert (statistics.success.count, statistics.inference_count, statistics.execution_count) == (3, 3, 1)
+    assert {snapshot.count for snapshot in metrics.durations.values()} == {3}
+
+
+async def test_of_a_batch_that_fails_nothing_is_counted_because_it_goes_another_way(bench: Bench) -> None:
+    made = bench(script=poisoned(set()), inline=True)
+    waiter, _ = begin(made, POISON, count=3)
+    assert [type(each) for each in waiter.heard] == [InferenceFailed]
+    assert sum(made.recorder.metrics(0).failures.values()) == 0
 
 
 async def test_without_joining_the_outcome_is_heard_before_begin_returns(bench: Bench) -> None:
@@ -110,11 +137,14 @@ async def test_without_joining_the_outcome_is_heard_before_begin_returns(bench: 
     assert made.recorder.statistics().success.count == 1
 
 
-async def test_with_joining_those_of_one_turn_run_together_and_each_hears_once(bench: Bench) -> None:
+async def test_what_waits_already_is_run_together_with_what_comes_and_each_hears_once(bench: Bench) -> None:
     made = bench(inline=True)
-    waiters = [begin(made, i)[0] for i in range(4)]
+    first = made.ask(1)
+    await asyncio.sleep(0)  # it waits for the turn's end
+    assert made.batcher.pending == 1
+    waiters = [begin(made, i)[0] for i in range(3)]
     assert not any(waiter.heard for waiter in waiters)
-    await until(lambda: all(waiter.heard for waiter in waiters))
+    assert right(await first, 1)
     assert made.model.batches == [4]
     assert all(len(w.heard) == 1 and isinstance(w.heard[0], InferResult) for w in waiters)
 
@@ -146,9 +176,11 @@ async def test_a_request_that_was_withdrawn_hears_nothing(bench: Bench, is_runni
 
 async def test_who_begins_is_refused_as_everyone_is(bench: Bench) -> None:
     made = bench("default_queue_policy { max_queue_size: 1 }", inline=True)
+    made.batcher._free = 0
     first, _ = begin(made, 1)
     with pytest.raises(Overloaded):
         begin(made, 2)
+    made.batcher._free = 1
     assert await made.batcher.close(5.0)  # what was accepted is finished
     assert len(first.heard) == 1
     with pytest.raises(NotReady):
@@ -168,7 +200,10 @@ async def test_what_waits_runs_for_as_long_as_the_loop_was_away_with_other_thing
     made = bench(script=FakeScript(compute=compute), inline=True, max_batch_size=2)
     made.batcher._clock = clock
     made.batcher._dispatched_s = clock.monotonic()
+    made.batcher._free = 0
     waiters = [begin(made, i)[0] for i in range(150)]
+    made.batcher._free = 1
+    made.batcher._plan_dispatch()
     clock.advance(away_s)
     await asyncio.sleep(0)
     assert len(made.model.batches) == runs

@@ -45,6 +45,8 @@ LABELS_TTL_S = 10.0  # labels cost an inference
 READY_TIMEOUT_S = 2.0
 CALL_TIMEOUT_S = 5.0
 BRIEF_TIMEOUT_S = 60.0
+# Of a turn's requests so many begin together: one large call would leave the server idle while its answers are written.
+BRIEF_ROWS = 16
 LOAD_TIMEOUT_S = 330.0  # our server answers a load when its whole fleet has done it, within 300 s
 
 
@@ -93,11 +95,12 @@ class TritonInference:
             self._labels.forget(ref.name)  # it may come back as something else
             raise
 
-    def is_brief(self, ref: ModelRef) -> bool:
-        """Whether requests may share calls: then none of them needs a task."""
-        return self._max_rows(ref) > 1
+    def brief_size(self, ref: ModelRef) -> int:
+        """Requests that may share calls need no task of their own."""
+        rows = self._max_rows(ref)
+        return min(rows, BRIEF_ROWS) if rows > 1 else 0
 
-    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter) -> Callable[[], None]:
+    def begin(self, ref: ModelRef, inputs: Tensors, waiter: Waiter, arrived_s: Sequence[float]) -> Callable[[], None]:
         return self._merged.begin(ref, inputs, waiter, max_rows=self._max_rows(ref), timeout_s=BRIEF_TIMEOUT_S)
 
     async def ready(self, ref: ModelRef | None = None) -> bool:
