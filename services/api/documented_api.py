@@ -6,6 +6,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from services.api import documented_jobs
+from services.api.openapi_parts import PROBLEM, a_parameter, an_object, problems
 from services.api.predict import MAX_TIMEOUT_MS, MAX_TOP_K, ROUTE
 from services.api.required_scope import required_scope
 from services.api.schemas import EXACT_VERSION, NAME_SCHEMA
@@ -18,48 +20,6 @@ Every error is `application/problem+json` (RFC 9457) and says what to change. Un
 [Open Inference Protocol](https://github.com/kserve/open-inference-protocol), with Triton's extensions; its errors are
 `{"error": "…"}` as the protocol says, and its own document describes it.
 """
-
-PROBLEM: dict[str, Any] = {
-    "type": "object",
-    "required": ["type", "title", "status", "detail", "request_id"],
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "request_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["field", "detail"],
-                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
-            },
-        },
-    },
-}
-_REASONS = {
-    400: "the request cannot be understood; `errors` names the field",
-    401: "a key is needed, or the one sent is not known",
-    403: "the key lacks the scope",
-    404: "no such model or version",
-    405: "this path has other methods",
-    408: "the body came too slowly",
-    409: "something else was first, or is not loaded",
-    413: "too many bytes, pixels or images",
-    415: "not a kind of body or image that is read",
-    422: "the image cannot be decoded, with the reason",
-    429: "over the rate or quota of the key",
-    500: "the model failed",
-    503: "overloaded or not ready; try again after `Retry-After` seconds",
-    504: "the deadline passed",
-}
-
-
-def problems(*statuses: int) -> dict[str, Any]:
-    """The `responses` of an operation for these statuses."""
-    content = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": _REASONS[status], "content": content} for status in statuses}
 
 
 class DocumentedApi(FastAPI):
@@ -82,21 +42,21 @@ class DocumentedApi(FastAPI):
                     operation["responses"].pop("422", None)
                     if path.startswith("/v1/"):
                         operation["responses"] |= problems(400, 404, 408, 413, 500, 503)
-                    if required_scope(method.upper(), path) is Scope.ADMIN:
+                    scope = required_scope(method.upper(), path)
+                    if scope is Scope.ADMIN:
                         operation["security"] = [{"bearer": []}, {"apiKey": []}]
                         operation["responses"] |= problems(401, 403, 409)
+                    elif scope is not None:
+                        operation["security"] = [{}, {"bearer": []}, {"apiKey": []}]
+                        operation["responses"] |= problems(401, 403)
             document["paths"][ROUTE] = {"post": _predict_operation()}
+            document["paths"][documented_jobs.ROUTE] = {"post": documented_jobs.submit_operation()}
             document["components"]["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
             }
             self.openapi_schema = document
         return self.openapi_schema
-
-
-def _object(**properties: Any) -> dict[str, Any]:
-    document: dict[str, Any] = {"type": "object", "required": list(properties), "properties": properties}
-    return document
 
 
 _INTEGER, _NUMBER, _STRING = {"type": "integer"}, {"type": "number"}, {"type": "string"}
@@ -115,15 +75,15 @@ _PREDICTIONS: dict[str, Any] = {
             "title": "classification",
             "type": "array",
             "minItems": 1,
-            "items": _object(label=_STRING, index=_INTEGER, score=_NUMBER) | {"additionalProperties": False},
+            "items": an_object(label=_STRING, index=_INTEGER, score=_NUMBER) | {"additionalProperties": False},
         },
         {
             "title": "detection",
             "type": "array",
-            "items": _object(label=_STRING, index=_INTEGER, score=_NUMBER, box=_CORNERS),
+            "items": an_object(label=_STRING, index=_INTEGER, score=_NUMBER, box=_CORNERS),
         },
-        _object(
-            classes={"type": "array", "items": _object(label=_STRING, index=_INTEGER, share=_UNIT)},
+        an_object(
+            classes={"type": "array", "items": an_object(label=_STRING, index=_INTEGER, share=_UNIT)},
             mask_png_b64={
                 "type": "string",
                 "format": "byte",
@@ -133,44 +93,37 @@ _PREDICTIONS: dict[str, Any] = {
             mask_height=_INTEGER,
         )
         | {"title": "segmentation"},
-        _object(embedding={"type": "array", "minItems": 1, "items": _NUMBER}) | {"title": "embedding"},
+        an_object(embedding={"type": "array", "minItems": 1, "items": _NUMBER}) | {"title": "embedding"},
     ],
 }
-_PREDICTION = _object(
+_PREDICTION = an_object(
     request_id=_STRING,
     feedback_id=_STRING,
     model=_STRING,
-    served_by=_object(model=_STRING, version=_INTEGER, arm=_STRING),
+    served_by=an_object(model=_STRING, version=_INTEGER, arm=_STRING),
     results={
         "type": "array",
-        "items": _object(
+        "items": an_object(
             predictions=_PREDICTIONS,
-            image=_object(width=_INTEGER, height=_INTEGER, format=_STRING),
+            image=an_object(width=_INTEGER, height=_INTEGER, format=_STRING),
         ),
     },
-    timings_ms=_object(decode=_NUMBER, queue=_NUMBER, infer=_NUMBER, total=_NUMBER),
+    timings_ms=an_object(decode=_NUMBER, queue=_NUMBER, infer=_NUMBER, total=_NUMBER),
 )
 _BINARY = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 _JSON_IMAGE: dict[str, Any] = {
     "oneOf": [
-        {**_object(b64={"type": "string", "format": "byte", "minLength": 4}), "additionalProperties": False},
-        {**_object(url={"type": "string", "format": "uri"}), "additionalProperties": False},
+        {**an_object(b64={"type": "string", "format": "byte", "minLength": 4}), "additionalProperties": False},
+        {**an_object(url={"type": "string", "format": "uri"}), "additionalProperties": False},
     ]
 }
 # A grey picture of one pixel, as PNG.
 _EXAMPLE = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNgAAAAAgABSK+kcQAAAABJRU5ErkJggg=="
 
 
-def _parameter(name: str, place: str, schema: dict[str, Any], description: str, example: Any = None) -> dict[str, Any]:
-    parameter: dict[str, Any] = {"name": name, "in": place, "schema": schema, "description": description}
-    if place == "path":
-        parameter["required"] = True
-    return parameter if example is None else parameter | {"example": example}
-
-
 def _predict_operation() -> dict[str, Any]:
-    multipart = _object(image={"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}})
-    body = _object(images={"type": "array", "minItems": 1, "maxItems": 64, "items": _JSON_IMAGE})
+    multipart = an_object(image={"type": "array", "minItems": 1, "items": {"type": "string", "format": "binary"}})
+    body = an_object(images={"type": "array", "minItems": 1, "maxItems": 64, "items": _JSON_IMAGE})
     return {
         "tags": ["predict"],
         "summary": "Predict",
@@ -178,22 +131,24 @@ def _predict_operation() -> dict[str, Any]:
         "description": "What is in some pictures: one result for each, in their order.",
         "security": [{}, {"bearer": []}, {"apiKey": []}],
         "parameters": [
-            _parameter("model", "path", NAME_SCHEMA, "the model's public name", "digits"),
-            _parameter(
+            a_parameter("model", "path", NAME_SCHEMA, "the model's public name", "digits"),
+            a_parameter(
                 "top_k", "query", {"type": "integer", "minimum": 1, "maximum": MAX_TOP_K, "default": 5}, "how many"
             ),
-            _parameter(
+            a_parameter(
                 "version",
                 "query",
                 {"type": "integer", "minimum": 1, "maximum": EXACT_VERSION},
                 "pins a version of the model",
             ),
-            _parameter(
+            a_parameter(
                 "X-Timeout-Ms", "header", {"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS}, "a deadline"
             ),
-            _parameter("X-Priority", "header", {"type": "string", "enum": ["high", "normal", "low"]}, "who goes first"),
-            _parameter("X-Routing-Key", "header", {"type": "string", "maxLength": 256}, "the same key, the same arm"),
-            _parameter("X-Request-Id", "header", {"type": "string"}, "sent back, and in the log"),
+            a_parameter(
+                "X-Priority", "header", {"type": "string", "enum": ["high", "normal", "low"]}, "who goes first"
+            ),
+            a_parameter("X-Routing-Key", "header", {"type": "string", "maxLength": 256}, "the same key, the same arm"),
+            a_parameter("X-Request-Id", "header", {"type": "string"}, "sent back, and in the log"),
         ],
         "requestBody": {
             "required": True,

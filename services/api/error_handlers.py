@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -37,7 +39,17 @@ def _http_error(request: Request, error: Exception) -> Response:
         return _as_response(errors.NotFound(f"there is nothing at {request.url.path[:128]}"), request)
     response = _as_response(errors.InvalidInput(str(error.detail)), request, status=error.status_code)
     response.headers.update(error.headers or {})
+    if error.status_code == 405 and (methods := _documented_methods(request)):
+        response.headers["allow"] = ", ".join(methods)
     return response
+
+
+def _documented_methods(request: Request) -> list[str]:
+    """Of every route of a path: the router itself tells those of the first one that it found."""
+    for template, item in request.app.openapi()["paths"].items():
+        if re.fullmatch(re.sub(r"\{[^}]*\}", "[^/]+", template), request.scope["path"]):
+            return sorted(method.upper() for method in item)
+    return []
 
 
 def _as_response(error: errors.ServingError, request: Request, *, status: int | None = None) -> Response:

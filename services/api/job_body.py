@@ -42,7 +42,7 @@ class JobIntake:
 
 
 async def read_job_body(scope: Scope, receive: Receive, intake: JobIntake, *, job_id: str, model: str) -> JobBody:
-    """The images are staged under `job_id`, and are on disk when this returns.
+    """The images are staged under `job_id`; `settle` is the caller's, who has a manifest to put beside them.
 
     Raises UnsupportedMediaType, and InvalidInput for the query and the headers, before anything is read; then
     InvalidInput and TooLarge naming what to change, BodyTimeout, ClientGone, and Unavailable when there is no room.
@@ -52,13 +52,11 @@ async def read_job_body(scope: Scope, receive: Receive, intake: JobIntake, *, jo
     job_options(scope, {}, intake.check_url)  # what is wrong in the query or the headers is told before the upload
     await intake.blobs.check_room(declared_length(scope) or 0)
     try:
-        body = await _staged(scope, receive, intake, media_type, job_id, model)
-        await intake.blobs.settle(job_id)
+        return await _staged(scope, receive, intake, media_type, job_id, model)
     except BaseException:
         with contextlib.suppress(ServingError):  # a store that is away is swept later
             await intake.blobs.purge(job_id)
         raise
-    return body
 
 
 def job_media_type(scope: Scope) -> MediaType:

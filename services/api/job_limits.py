@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from services.shared.archive.base import ArchiveLimits
 from services.shared.asgi import BodyLimits
+from services.shared.jobs.bounds import MAX_ITEMS
 from services.shared.settings import Variables
+
+if TYPE_CHECKING:
+    from services.shared.archive.base import ArchiveLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,8 @@ class JobLimits:
 
     def archive(self, items: int, total_bytes: int) -> ArchiveLimits:
         """What an archive may hold when the body has had so much before it."""
+        from services.shared.archive.base import ArchiveLimits  # a process that only starts does without
+
         return ArchiveLimits(
             max_entries=max(0, self.max_items - items),
             max_entry_bytes=self.max_image_bytes,
@@ -44,7 +50,7 @@ def job_limits(variables: Variables) -> JobLimits:
             timeout_s=variables.seconds("GRAYSCALE_JOB_BODY_TIMEOUT_S", default.body.timeout_s, maximum=86_400.0),
             idle_s=variables.seconds("GRAYSCALE_BODY_IDLE_S", default.body.idle_s),
         ),
-        max_items=variables.integer("GRAYSCALE_JOB_MAX_IMAGES", default.max_items, minimum=1, maximum=1_000_000),
+        max_items=variables.integer("GRAYSCALE_JOB_MAX_IMAGES", default.max_items, minimum=1, maximum=MAX_ITEMS),
         max_image_bytes=variables.integer("GRAYSCALE_MAX_BODY_BYTES", default.max_image_bytes, minimum=1),
         max_total_bytes=max_bytes,
         max_json_bytes=default.max_json_bytes,

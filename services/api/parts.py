@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp
 
@@ -13,17 +13,22 @@ from services.api.auth import Authenticator
 from services.api.context import RequestContext
 from services.api.deferred_parts import DeferredApp, DeferredLimiter, DeferredOutbound
 from services.api.gates import AdmissionGate
+from services.api.job_branch import JobBranch
 from services.api.key_guard import KeyGuard
 from services.api.predict import PredictRoute
 from services.api.predict_answer import AnswerWriter
 from services.api.protocol_route import ProtocolRoute
+from services.api.quick_answer import QuickAnswerWriter
 from services.api.quick_predict import QuickPredict
-from services.api.request_cycle import Quick
+from services.api.quick_protocol import QuickAnswers
+from services.api.quick_refusal import QuickRefusal
+from services.api.request_cycle import Refuse
 from services.api.request_records import RequestRecords
 from services.api.settings import ApiSettings
 from services.shared.audit import AuditLog
 from services.shared.clock import SystemClock
 from services.shared.deferred import Deferred
+from services.shared.errors import Unavailable
 from services.shared.feedback import FeedbackSigner, feedback_key
 from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
@@ -47,8 +52,15 @@ from services.shared.wiring import (
     RemoteSettings,
     Serving,
     ServingSettings,
+    blob_store,
     new_process_id,
 )
+
+if TYPE_CHECKING:  # no first prediction needs them
+    from services.api.job_parts import JobParts
+
+
+_JOB_STORE_S = 2.0  # for one answer; each is asked for twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +86,19 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """One process of the API: `app` answers, `quick` what is over at once, `serving` runs the models,
+    """One process of the API: `app` answers, `quick` what is over at once, `refuse` what there is no place for;
+    `serving` runs the models,
     `predictor` is the path between them; `deferred` is what `complete` makes ahead of its first use."""
 
     serving: Serving
     predictor: Predictor
     app: ASGIApp
-    quick: Quick
+    quick: QuickAnswers
+    refuse: Refuse
     shared_metrics: SharedMetrics | None
     doors: Doors
     access_log: AccessLog | None
+    jobs: Deferred[JobParts]
     deferred: tuple[Deferred[Any], ...]
 
     async def complete(self) -> None:
@@ -96,6 +111,8 @@ class ApiParts:
         await self.serving.close(drain_s)
         await self.doors.outbound.aclose()
         await self.doors.limiter.close()
+        if self.jobs.made is not None:
+            await self.jobs.made.close()
         if self.access_log is not None:
             self.access_log.flush()
 
@@ -106,9 +123,10 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
     remote = RemoteSettings(settings.model_server, settings.model_server_key, settings.model_server_ca)
     serving = RemoteServing(shared, remote) if settings.model_server else LocalServing(shared)
     budget = PixelBudget(settings.decode_memory_bytes)
+    router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read())
     predictor = Predictor(
         serving.client,
-        Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read()),
+        router,
         lambda config: ImagePreprocessor(parse_image_settings(config), settings.max_pixels, budget),
         decode_threads=settings.cores,
         generation=lambda ref: serving.follower.current.loaded.get(ref, 0),
@@ -130,22 +148,29 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
 
     shared_metrics = SharedMetrics(settings.metrics_dir, own_metrics) if settings.metrics_dir else None
     metrics = shared_metrics.total if shared_metrics else own_metrics
-    documented = Deferred(lambda: _documented(serving, metrics))
+    jobs = Deferred(lambda: _jobs(settings))
+    submit = Deferred(lambda: _submit(jobs, serving, router))
+    documented = Deferred(lambda: _documented(serving, metrics, jobs, draining))
     access_log = AccessLog("api") if settings.access_log and settings.log_level in ("debug", "info") else None
     bounds = bounds_of(settings, doors, requests, access_log)
-    app = build_app(serving, predictor, doors, bounds, settings, DeferredApp(documented))
+    inner = JobBranch(DeferredApp(documented), DeferredApp(submit))
+    app = build_app(serving, predictor, doors, bounds, settings, inner)
     app = RequestContext(app, bounds.records, draining=draining)
+    clock = SystemClock()
     quick = QuickPredict(
         predictor.brief,
         bounds.records,
         bounds.authenticator,
         bounds.admission,
-        bounds.answers,
-        limits=settings.upload,
+        QuickAnswerWriter(doors.signer, clock),
+        clock=clock,
         draining=draining,
     )
-    deferred = (documented, limiter, outbound)
-    return ApiParts(serving, predictor, app, quick, shared_metrics, doors, access_log, deferred)
+    refuse = QuickRefusal(bounds.records, bounds.authenticator, bounds.admission, draining=draining)
+    deferred: tuple[Deferred[Any], ...] = (documented, limiter, outbound, submit)
+    if settings.redis_url:
+        deferred = (*deferred, jobs)
+    return ApiParts(serving, predictor, app, quick, refuse, shared_metrics, doors, access_log, jobs, deferred)
 
 
 def bounds_of(
@@ -160,10 +185,49 @@ def bounds_of(
     )
 
 
-def _documented(serving: Serving, metrics: Callable[[], bytes]) -> ASGIApp:
+def _documented(
+    serving: Serving, metrics: Callable[[], bytes], jobs: Deferred[JobParts], draining: Callable[[], bool]
+) -> ASGIApp:
     from services.api.documented_app import documented_app
+    from services.api.metrics import Metrics
 
-    return documented_app(serving, metrics)
+    return documented_app(serving, Metrics(metrics, jobs), jobs, ending=draining)
+
+
+def _submit(jobs: Deferred[JobParts], serving: Serving, router: Router) -> ASGIApp:
+    from services.api.job_models import JobModels
+    from services.api.job_submit import JobSubmit
+
+    return JobSubmit(jobs, JobModels(serving.client, router), SystemClock())
+
+
+def _jobs(settings: ApiSettings) -> JobParts:
+    """Raises Unavailable without a server that keeps them."""
+    if not settings.redis_url:
+        raise Unavailable(
+            "jobs are kept in Redis or Valkey, and no server is set: set GRAYSCALE_REDIS_URL, and start a worker"
+        )
+    from services.api.job_body import JobIntake
+    from services.api.job_parts import JobParts
+    from services.api.job_queue_watch import QueueWatch
+    from services.api.job_uploads import JobUploads
+    from services.shared.jobs.celery import CeleryJobQueue
+    from services.shared.jobs.redis import RedisJobStore
+    from services.shared.outbound.hosts import AllowList
+    from services.shared.outbound.policy import UrlPolicy
+
+    rules = settings.jobs.store
+    store = RedisJobStore(
+        settings.redis_url,
+        results_s=rules.results_s,
+        max_waiting_items=rules.max_waiting_items,
+        timeout_s=_JOB_STORE_S,
+    )
+    policy = UrlPolicy(AllowList.parse(settings.outbound.allowed_hosts), settings.outbound.allow_http)
+    spool_dir = settings.data_dir / "spool"
+    intake = JobIntake(blob_store(settings.jobs.blobs), settings.jobs.limits, policy.check_url, spool_dir)
+    watch = QueueWatch(store, SystemClock(), max_waiting_items=rules.max_waiting_items)
+    return JobParts(store, CeleryJobQueue(settings.redis_url), watch, intake, JobUploads())
 
 
 def _limiter(settings: ApiSettings) -> QuotaLimiter:
@@ -190,8 +254,8 @@ def build_app(
     settings: ApiSettings,
     documented: ASGIApp,
 ) -> ASGIApp:
-    """What is inside the request context, read from the inside out: `documented` (FastAPI), the protocol, the hot
-    route, places, keys."""
+    """What is inside the request context, read from the inside out: `documented` (FastAPI, and the submission of
+    jobs), the protocol, the hot route, places, keys."""
 
     async def is_ready() -> bool:
         return not await serving.readiness.reasons()

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-from base64 import b64encode
-from typing import Any
-
 import orjson
 from starlette.types import Scope, Send
 
-from services.shared.answer import Answer, ImageAnswer
+from services.shared.answer import Answer
+from services.shared.answer_document import image_document, predictions_document, served_by_document
 from services.shared.clock import Clock
 from services.shared.feedback import FeedbackClaim, FeedbackSigner
-from services.shared.imaging.classification import Prediction
 from services.shared.random_bytes import random_bytes
-
-
-def _predictions(result: ImageAnswer) -> Any:
-    if result.segmentation is not None:
-        mask = result.segmentation
-        return {
-            "classes": [{"label": c.label, "index": c.index, "share": c.share} for c in mask.classes],
-            "mask_png_b64": b64encode(mask.mask_png).decode(),
-            "mask_width": mask.mask_width,
-            "mask_height": mask.mask_height,
-        }
-    if result.embedding is not None:
-        return {"embedding": result.embedding.values}
-    return [
-        {"label": p.label, "index": p.index, "score": p.score}
-        if isinstance(p, Prediction)
-        else {"label": p.label, "index": p.index, "score": p.score, "box": p.box}
-        for p in result.predictions
-    ]
 
 
 class AnswerWriter:
@@ -51,11 +29,11 @@ class AnswerWriter:
                 "request_id": request_id,
                 "feedback_id": self._signer.sign(claim),
                 "model": model,
-                "served_by": {"model": answer.served_by.name, "version": answer.served_by.version, "arm": answer.arm},
+                "served_by": served_by_document(answer.served_by, answer.arm),
                 "results": [
                     {
-                        "predictions": _predictions(result),
-                        "image": {"width": result.width, "height": result.height, "format": result.format},
+                        "predictions": predictions_document(result),
+                        "image": image_document(result),
                     }
                     for result in answer.results
                 ],

@@ -38,6 +38,8 @@ def _own(method: str, path: str) -> Scope | None:
             return Scope.JOBS if writes else None
         case ["models", _, "default"] | ["models", _, "release", *_]:
             return Scope.ADMIN if writes else None
+        case ["jobs", "dead", *_]:
+            return Scope.ADMIN if method != "OPTIONS" else None  # they are of everybody's jobs
         case ["jobs", *_]:
             return Scope.JOBS if method != "OPTIONS" else None  # a job is seen by the key that made it
         case ["feedback"]:

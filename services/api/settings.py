@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.api.admission import AdmissionLimits
+from services.api.job_settings import JobSettings, job_settings
 from services.api.uploads import UploadLimits
 from services.shared.asgi import BodyLimits
 from services.shared.imaging.limits import MAX_PIXELS
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
+from services.shared.redis_url import parse_redis_url
 from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
 
 MAX_PROCESSES = 256
@@ -24,8 +26,9 @@ class ApiSettings:
     `model_server_key` is sent to it; with `model_server_ca`, a file of certificates to trust, it is spoken to by TLS.
 
     `drain_delay_s`: how long connections are still accepted after SIGTERM, because endpoints lag behind readiness.
-    `finish_s`: how long accepted requests may take after that. `redis_url`: where quotas are counted;
-    empty means in each process for itself. `decode_memory_bytes`: pixels decoded at once, of one process.
+    `finish_s`: how long accepted requests may take after that. `redis_url`: where quotas are counted and jobs are kept;
+    empty means that each process counts for itself and accepts no jobs. `decode_memory_bytes`: pixels decoded at once,
+    of one process.
     """
 
     host: str = "127.0.0.1"
@@ -51,6 +54,7 @@ class ApiSettings:
     upload: UploadLimits = field(default_factory=UploadLimits)
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    jobs: JobSettings = field(default_factory=JobSettings)
 
     @property
     def is_loopback(self) -> bool:
@@ -71,13 +75,14 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
     model_server = variables.text("GRAYSCALE_MODEL_SERVER_URL", "")
     if not model_server and not models_dir.is_dir():
         raise SettingsError(f"GRAYSCALE_MODELS is {str(models_dir)!r}: no such directory")
+    data_dir = variables.path("GRAYSCALE_DATA_DIR", default.data_dir)
     certificate, key = tls_files(variables, "GRAYSCALE_TLS_CERT", "GRAYSCALE_TLS_KEY")
     return ApiSettings(
         host=variables.text("GRAYSCALE_HOST", default.host),
         port=variables.integer("GRAYSCALE_PORT", default.port, maximum=65535),
         processes=variables.integer("GRAYSCALE_PROCESSES", default.processes, minimum=1, maximum=MAX_PROCESSES),
         models_dir=models_dir,
-        data_dir=variables.path("GRAYSCALE_DATA_DIR", default.data_dir),
+        data_dir=data_dir,
         model_server=model_server,
         model_server_key=variables.text("GRAYSCALE_MODEL_SERVER_KEY", ""),
         model_server_ca=variables.file("GRAYSCALE_MODEL_SERVER_CA"),
@@ -96,6 +101,7 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
         upload=_upload(variables, default.upload),
         admission=_admission(variables, default.admission),
         outbound=outbound_settings(variables),
+        jobs=job_settings(variables, data_dir),
     )
 
 
@@ -121,8 +127,8 @@ def _upload(variables: Variables, default: UploadLimits) -> UploadLimits:
 
 def _redis_url(variables: Variables, default: ApiSettings) -> str:
     url = variables.text("GRAYSCALE_REDIS_URL", default.redis_url)
-    if url and not url.startswith(("redis://", "rediss://", "unix://")):
-        raise SettingsError(f"GRAYSCALE_REDIS_URL is {url!r}: use redis://HOST:PORT/0, rediss://… or unix:///PATH")
+    if url:
+        parse_redis_url(url)
     return url
 
 

@@ -11,6 +11,10 @@ def main() -> None:
         from services.cli.serve_api import serve_api
 
         sys.exit(serve_api())
+    if sys.argv[1:] == ["worker"]:  # started beside the API, and in nobody's way from its first moment on
+        from services.cli.serve_worker import serve_worker
+
+        sys.exit(serve_worker())
     from services.cli.commands import app
 
     app(prog_name="grayscale")

@@ -19,9 +19,11 @@ COMMANDS = {
     "evaluate": "services.cli.evaluate:evaluate",
     "api": "services.cli.commands:api",
     "model-server": "services.cli.commands:model_server",
+    "worker": "services.cli.serve_worker:worker",
     "valkey": "services.cli.commands:valkey",
     "export": "services.cli.export:app",
     "models": "services.cli.models:app",
+    "jobs": "services.cli.jobs.command:app",
     "keys": "services.cli.keys:app",
 }
 _HIDDEN = frozenset({"valkey"})

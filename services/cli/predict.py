@@ -36,7 +36,7 @@ def predict(
         ServerClient(url, key=key) as server,
         Progress(console=err, transient=True, disable=len(images) < 10) as progress,
     ):
-        name = model or _only_model(server)
+        name = model or only_model(server)
         query = {"top_k": top_k} | ({} if version is None else {"version": version})
         for path in progress.track(images, description="predicting"):
             response = server.send(
@@ -59,7 +59,8 @@ def predict(
         raise typer.Exit(Exit.REFUSED)
 
 
-def _only_model(server: ServerClient) -> str:
+def only_model(server: ServerClient) -> str:
+    """The name of the one model that a server has; ends the command when it has none or several."""
     names = [m["name"] for m in server.request("GET", "/v1/models")["models"] if m["default"]]
     if len(names) != 1:
         fail(f"say which model with --model: {', '.join(names) or 'the server has none'}", Exit.USAGE)

@@ -30,7 +30,7 @@ class Supervisor:
     """Keeps services running until `stop`, which ends them in the given order, each before the next."""
 
     def __init__(self, services: Sequence[Service]) -> None:
-        self._services = services
+        self._services: Sequence[Service] = services
         self._processes: dict[str, asyncio.subprocess.Process] = {}
         self._stopping = asyncio.Event()
         self._keepers: list[asyncio.Task[None]] = []
@@ -39,6 +39,12 @@ class Supervisor:
     def start(self) -> None:
         """`failed` gets the name of the first service that cannot run at all."""
         self._keepers = [asyncio.create_task(self._keep(service), name=service.name) for service in self._services]
+
+    def start_later(self, service: Service, *, after: str) -> None:
+        """The same for one that the first ones need not wait for; `stop` ends it after the named one."""
+        place = [each.name for each in self._services].index(after) + 1
+        self._services = [*self._services[:place], service, *self._services[place:]]
+        self._keepers.append(asyncio.create_task(self._keep(service), name=service.name))
 
     async def stop(self) -> None:
         self._stopping.set()

@@ -22,6 +22,9 @@ from services.shared.settings import LOG_LEVELS, SettingsError, Variables
 from services.shared.telemetry.logs import log_as_json
 
 _READY_POLL_S = 0.05
+_FIRST_S = (
+    10.0  # whoever starts it waits for predictions; what is not needed for them starts when they are there, or now
+)
 
 
 def up(
@@ -43,6 +46,10 @@ def up(
     grpc_port: Annotated[int, typer.Option(envvar="GRAYSCALE_GRPC_PORT", help="The model server's gRPC port.")] = 8001,
     http_port: Annotated[int, typer.Option(envvar="GRAYSCALE_HTTP_PORT", help="The model server's HTTP port.")] = 8000,
     metrics_port: Annotated[int, typer.Option(envvar="GRAYSCALE_METRICS_PORT", help="Its metrics port.")] = 8002,
+    worker: Annotated[
+        bool,
+        typer.Option("--worker/--no-worker", envvar="GRAYSCALE_WITH_WORKER", help="Work on jobs on this machine."),
+    ] = True,
     require_key: Annotated[
         bool,
         typer.Option("--require-key", envvar="GRAYSCALE_REQUIRE_KEY", help="Predictions need a key from the start."),
@@ -72,19 +79,36 @@ def up(
     for name, path in (("GRAYSCALE_TLS_CERT", tls_cert), ("GRAYSCALE_TLS_KEY", tls_key)):
         if path is not None:
             environment[name] = str(path.resolve())
+    log_as_json("up", _log_level())
+    services = _services(environment, data_dir, with_model_server=model_server)
+    later = _worker(environment) if worker else None
+    scheme = "https" if tls_cert else "http"
+    raise typer.Exit(asyncio.run(_run(services, later, scheme, host, port)))
+
+
+def _services(environment: dict[str, str], data_dir: Path, *, with_model_server: bool) -> list[Service]:
+    """Those that predictions need, in the order of their end; adds to `environment` how they find each other."""
     services = [Service("api", ("api",), environment)]
     if valkey_binary() is None:
-        err.print(f"[yellow]warning:[/] {NO_VALKEY}; quotas are counted by each process for itself", soft_wrap=True)
+        err.print(
+            f"[yellow]warning:[/] {NO_VALKEY}; quotas are counted by each process for itself, and there are no jobs",
+            soft_wrap=True,
+        )
     elif "GRAYSCALE_REDIS_URL" not in environment:
         environment["GRAYSCALE_REDIS_URL"] = valkey_url(data_dir)
         services.append(Service("valkey", ("valkey",), environment))
-    if model_server:
-        environment["GRAYSCALE_MODEL_SERVER_URL"] = f"127.0.0.1:{grpc_port}"
+    if with_model_server:
+        environment["GRAYSCALE_MODEL_SERVER_URL"] = f"127.0.0.1:{environment['GRAYSCALE_GRPC_PORT']}"
         own = {**environment, "GRAYSCALE_HOST": "127.0.0.1"}
         services.insert(1, Service("model-server", ("model-server",), own))
-    log_as_json("up", _log_level())
-    scheme = "https" if tls_cert else "http"
-    raise typer.Exit(asyncio.run(_run(services, scheme, host, port)))
+    return services
+
+
+def _worker(environment: Mapping[str, str]) -> Service | None:
+    """None where there is no server that keeps jobs."""
+    if "GRAYSCALE_REDIS_URL" not in environment:
+        return None
+    return Service("worker", ("worker",), {**environment, "GRAYSCALE_WORKER_COURTEOUS": "1"})
 
 
 def _log_level() -> str:
@@ -94,7 +118,7 @@ def _log_level() -> str:
         fail(str(error), Exit.USAGE)
 
 
-async def _run(services: list[Service], scheme: str, host: str, port: int) -> int:
+async def _run(services: list[Service], worker: Service | None, scheme: str, host: str, port: int) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -103,6 +127,10 @@ async def _run(services: list[Service], scheme: str, host: str, port: int) -> in
     supervisor.start()
     announce = asyncio.create_task(_announce_ready(scheme, _reachable(host), port))
     stopping = asyncio.create_task(stop.wait())
+    first = (stopping, supervisor.failed, announce)
+    await asyncio.wait(first, timeout=_FIRST_S, return_when=asyncio.FIRST_COMPLETED)
+    if worker is not None and not stopping.done() and not supervisor.failed.done():
+        supervisor.start_later(worker, after="api")
     await asyncio.wait((stopping, supervisor.failed), return_when=asyncio.FIRST_COMPLETED)
     announce.cancel()
     failed = supervisor.failed.result() if supervisor.failed.done() else None

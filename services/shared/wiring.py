@@ -12,6 +12,8 @@ from pathlib import Path
 from services.shared.backends.base import Placement
 from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
 from services.shared.backends.tensorrt import TensorRtBackend
+from services.shared.blobs.base import BlobStore
+from services.shared.blobs.settings import BlobSettings
 from services.shared.clock import SystemClock
 from services.shared.engine.engine import Engine
 from services.shared.engine.reconciler import Reconciler
@@ -143,3 +145,15 @@ class RemoteServing(Serving):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.close()
+
+
+def blob_store(settings: BlobSettings) -> BlobStore:
+    """Where the images of jobs lie."""
+    if not settings.bucket:
+        from services.shared.blobs.disk import DiskBlobStore
+
+        return DiskBlobStore(settings.directory, reserve_bytes=settings.reserve_bytes)
+    from services.shared.blobs.obstore import Bucket, ObstoreBlobStore
+
+    settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return ObstoreBlobStore(Bucket(settings.bucket, settings.prefix), spool_dir=settings.directory)

@@ -10,11 +10,19 @@ import pytest
 
 from services.api.context import RequestContext
 from services.api.documented_app import documented_app
+from services.api.job_branch import JobBranch
+from services.api.job_models import JobModels
+from services.api.job_parts import JobParts
+from services.api.job_results import Pace
+from services.api.job_submit import JobSubmit
+from services.api.metrics import Metrics
 from services.api.parts import Doors, bounds_of, build_app
 from services.api.settings import ApiSettings
 from services.api.uploads import UploadLimits
 from services.shared.asgi import BodyLimits
 from services.shared.audit import AuditLog
+from services.shared.clock import SystemClock
+from services.shared.deferred import Deferred
 from services.shared.feedback import FeedbackSigner
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
@@ -27,6 +35,7 @@ from services.shared.quotas.memory import MemoryQuotaLimiter
 from services.shared.router import Router
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.prometheus import render_http
+from tests.support.api_jobs import MemoryJobs
 from tests.support.fake_models import classifier
 from tests.support.fake_serving import FakeServing
 
@@ -51,6 +60,11 @@ def keys() -> MemoryKeyStore:
 
 
 @pytest.fixture
+def jobs(tmp_path: Path) -> MemoryJobs:
+    return MemoryJobs(tmp_path / "spool")
+
+
+@pytest.fixture
 async def admin(keys: MemoryKeyStore) -> dict[str, str]:
     """The headers of an administrator."""
     issued = issue(NewKey("admin", frozenset({Scope.ADMIN})), now=0.0)
@@ -60,20 +74,24 @@ async def admin(keys: MemoryKeyStore) -> dict[str, str]:
 
 @pytest.fixture
 async def http(
-    serving: FakeServing, outbound: FakeOutboundClient, keys: MemoryKeyStore, tmp_path: Path
+    serving: FakeServing, outbound: FakeOutboundClient, keys: MemoryKeyStore, jobs: MemoryJobs, tmp_path: Path
 ) -> AsyncIterator[httpx.AsyncClient]:
+    router = Router(serving.follower.resolve)
     predictor = Predictor(
         serving.client,
-        Router(serving.follower.resolve),
+        router,
         lambda config: ImagePreprocessor(parse_image_settings(config)),
         decode_threads=2,
     )
     requests = HttpRequests()
     settings = ApiSettings(models_dir=Path("models"), upload=LIMITS)
     doors = Doors(keys, MemoryQuotaLimiter(), AuditLog(tmp_path), outbound, FeedbackSigner(bytes(32)))
-    documented = documented_app(serving, lambda: render_http(requests))
+    made: Deferred[JobParts] = Deferred(jobs.parts)
+    metrics = Metrics(lambda: render_http(requests), made)
+    documented = documented_app(serving, metrics, made, ending=jobs.is_ending, pace=Pace(poll_s=0.01, idle_poll_s=0.02))
+    inner = JobBranch(documented, JobSubmit(made, JobModels(serving.client, router), SystemClock()))
     bounds = bounds_of(settings, doors, requests)
-    app = RequestContext(build_app(serving, predictor, doors, bounds, settings, documented), bounds.records)
+    app = RequestContext(build_app(serving, predictor, doors, bounds, settings, inner), bounds.records)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
         yield client

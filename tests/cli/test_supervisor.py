@@ -155,6 +155,18 @@ async def test_services_end_in_order_each_before_the_next(yard: Yard) -> None:
     assert yard.alive() == []
 
 
+async def test_one_that_is_started_later_ends_in_its_place(yard: Yard) -> None:
+    supervisor = Supervisor([yard.service(name, "slow") for name in ("api", "valkey")])
+    supervisor.start()
+    await until(lambda: len(yard.words()) == 2)
+    supervisor.start_later(yard.service("worker", "slow"), after="api")
+    await until(lambda: yard.words()[2:] == ["worker started"])
+    await supervisor.stop()
+    expected = [f"{name} {word}" for name in ("api", "worker", "valkey") for word in ("asked", "ended")]
+    assert yard.words()[3:] == expected
+    assert yard.alive() == []
+
+
 async def test_a_service_that_does_not_end_is_killed(
     yard: Yard, quick: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:

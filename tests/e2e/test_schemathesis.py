@@ -39,6 +39,8 @@ def test_the_server_does_what_its_document_says(stack: Stack, authorization: str
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(support / "schemathesis.toml")),
         *("run", f"{stack.url}/openapi.json", "--header", f"Authorization: {authorization}", "--checks", "all"),
+        # DELETE cancels a job, which is there until it expires; what `purge` leaves is tested elsewhere.
+        *("--exclude-checks", "use_after_free"),
         *("--max-examples", EXAMPLES, "--generation-deterministic", "--continue-on-failure", "--no-color"),
     ]
     hooks = {"SCHEMATHESIS_HOOKS": "tests.support.schemathesis_hooks", "PYTHONPATH": str(ROOT)}
@@ -48,25 +50,29 @@ def test_the_server_does_what_its_document_says(stack: Stack, authorization: str
     assert result.returncode == 0, result.stdout[-20_000:] + result.stderr[-2000:]
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅ {phase}" in result.stdout
-    assert "Tested: 7" in result.stdout.replace("  ", " "), result.stdout[-3000:]
+    assert "Tested: 15" in result.stdout.replace("  ", " "), result.stdout[-3000:]
     assert len(stack.pids("-m services.api")) == 2
 
 
 def test_the_documents_examples_are_answered(stack: Stack, authorization: str, document: dict[str, Any]) -> None:
-    tried = 0
-    for path, item in document["paths"].items():
+    """The submission of a job comes first; what asks for one asks for that."""
+    tried, job_id = 0, ""
+    for path, item in sorted(document["paths"].items(), key=lambda entry: not entry[0].endswith("}/jobs")):
         for method, operation in item.items():
             values = {each["name"]: _example(each) for each in operation.get("parameters", ()) if each["in"] == "path"}
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
             answer = httpx.request(
                 method,
-                stack.url + path.format(**values),
+                stack.url + path.format(**values | ({"job_id": job_id} if "job_id" in values else {})),
                 json=None if content is None else _body(content, document),
                 headers={"authorization": authorization},
+                timeout=30,
             )
-            assert answer.status_code == 200, f"{method} {path}: {answer.text}"
+            expected = 202 if path.endswith("}/jobs") else 404 if "dead_id" in values else 200
+            assert answer.status_code == expected, f"{method} {path}: {answer.text}"
+            job_id = answer.json()["job_id"] if expected == 202 else job_id
             tried += 1
-    assert tried >= 7
+    assert tried >= 15
 
 
 def _example(parameter: dict[str, Any]) -> str:

@@ -30,12 +30,13 @@ def new_job(
     key: str | None = None,
     fingerprint: str = "f",
     job_id: str = "",
+    callback_url: str = "",
 ) -> NewJob:
     job_id = job_id or new_job_id()
     return NewJob(
         job_id,
         owner,
-        JobRequest("digits", priority=priority, deadline_at=deadline_at),
+        JobRequest("digits", priority=priority, deadline_at=deadline_at, callback_url=callback_url),
         tuple(Item(f"{job_id}-{index}", f"{index}.png") for index in range(items)),
         chunk,
         None if key is None else Idempotency(key, fingerprint),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -12,7 +12,7 @@ from services.shared.inference.readiness import Readiness
 from services.shared.telemetry.prometheus import CONTENT_TYPE
 
 
-def health_routes(readiness: Readiness, render_metrics: Callable[[], bytes]) -> APIRouter:
+def health_routes(readiness: Readiness, render_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:
     """`render_metrics` gives Prometheus' text format."""
     router = APIRouter(tags=["operation"])
 
@@ -38,6 +38,6 @@ def health_routes(readiness: Readiness, render_metrics: Callable[[], bytes]) -> 
     @router.get("/metrics", response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus text format."""
-        return Response(render_metrics(), media_type=CONTENT_TYPE)
+        return Response(await render_metrics(), media_type=CONTENT_TYPE)
 
     return router

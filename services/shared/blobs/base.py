@@ -3,28 +3,33 @@
 A blob id is `<job id>/<32 hexadecimal digits>`. The second half comes from the system's random source, so that nobody
 can guess the name of somebody else's image; both halves are checked against their patterns before they touch a path
 or a URL, so that no name leads out of its job or out of the store.
+
+A job's manifest lies beside its blobs and says what the job is: where there is one, the job was meant to be accepted.
+It is what `jobs/` makes a job from again that its own store has lost.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from services.shared.errors import NotFound
+from services.shared.errors import NotFound, TooLarge
 from services.shared.random_bytes import random_bytes
 
 _JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _BLOB_ID = re.compile(rf"({_JOB_ID.pattern})/([0-9a-f]{{32}})")
 
+MANIFEST = "manifest.json"  # beside a job's blobs, and no blob's name
 FULL_RETRY_S = 60.0  # room comes back when jobs are done or swept
 AWAY_RETRY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class StagedJob:
-    """A job that has blobs; `changed_at` is when the newest was written (Unix seconds, by the store's clock)."""
+    """A job that has blobs or a manifest; `changed_at` is when the newest was written (Unix seconds, by the store's
+    clock)."""
 
     job_id: str
     changed_at: float
@@ -42,11 +47,19 @@ class BlobStore(Protocol):
         ...
 
     async def settle(self, job_id: str) -> None:
-        """When this returns, every blob put for the job before survives the death of this machine's power."""
+        """When this returns, every blob put for the job before, and its manifest, survive the death of this machine's
+        power."""
         ...
 
     async def get(self, blob_id: str, *, max_bytes: int) -> bytes:
         """Raises NotFound for a blob that is gone, or for a text that is not a blob id; TooLarge beyond `max_bytes`."""
+        ...
+
+    async def get_some(
+        self, blob_ids: Sequence[str], *, max_bytes: int, total_bytes: int
+    ) -> tuple[bytes | NotFound | TooLarge, ...]:
+        """The first of these blobs, each as `get` gives it or what `get` raises for it: at least one (of a list that
+        has any), and of the following as many as stay within `total_bytes` of memory together."""
         ...
 
     async def delete(self, blob_ids: Iterable[str]) -> None:
@@ -54,7 +67,19 @@ class BlobStore(Protocol):
         ...
 
     async def purge(self, job_id: str) -> None:
-        """Deletes all that a job has here; nothing is no error."""
+        """Deletes all that a job has here, its manifest first; nothing is no error."""
+        ...
+
+    async def put_manifest(self, job_id: str, content: bytes) -> None:
+        """Keeps the job's manifest, whole or not at all, in place of one that it had."""
+        ...
+
+    async def manifest(self, job_id: str) -> bytes | None:
+        """None when there is none."""
+        ...
+
+    async def delete_manifest(self, job_id: str) -> None:
+        """When this returns, the manifest does not come back with the power. None is no error."""
         ...
 
     async def check_room(self, size_bytes: int) -> None:
@@ -62,8 +87,8 @@ class BlobStore(Protocol):
         ...
 
     async def jobs(self) -> tuple[StagedJob, ...]:
-        """Which jobs have blobs: one that no job store knows and that has not changed for hours was left by a process
-        that was killed while it read an upload, and may be purged."""
+        """Which jobs have blobs or a manifest: one without a manifest, that no job store knows and that has not changed
+        for hours, was left by a process that was killed while it read an upload, and may be purged."""
         ...
 
 

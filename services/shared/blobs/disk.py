@@ -1,4 +1,4 @@
-"""Blobs as files: `<root>/<job id>/<32 hexadecimal digits>`, readable by their owner only."""
+"""Blobs as files: `<root>/<job id>/<32 hexadecimal digits>`, readable by their owner only; the manifest beside them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import TypeVar
 from services.shared.blobs.base import (
     AWAY_RETRY_S,
     FULL_RETRY_S,
+    MANIFEST,
     StagedJob,
     check_blob_id,
     check_job_id,
@@ -24,7 +25,8 @@ from services.shared.blobs.base import (
 )
 from services.shared.blobs.settings import RESERVE_BYTES
 from services.shared.blobs.uninterrupted import finished
-from services.shared.errors import TooLarge, Unavailable
+from services.shared.durable_file import replace_file
+from services.shared.errors import NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
 
@@ -74,16 +76,28 @@ class DiskBlobStore:
             await _in_thread(lambda: _sync_all([directory, self._root, self._root.parent]))
 
     async def get(self, blob_id: str, *, max_bytes: int) -> bytes:
-        path = self._root / check_blob_id(blob_id)
+        (found,) = await self.get_some((blob_id,), max_bytes=max_bytes, total_bytes=max_bytes)
+        if not isinstance(found, bytes):
+            raise found
+        return found
 
-        def read() -> bytes:
-            try:
-                with path.open("rb") as file:
-                    if os.fstat(file.fileno()).st_size > max_bytes:
-                        raise TooLarge(f"the image is larger than {max_bytes} bytes", field="image")
-                    return file.read()
-            except FileNotFoundError:
-                raise no_such_blob() from None
+    async def get_some(
+        self, blob_ids: Sequence[str], *, max_bytes: int, total_bytes: int
+    ) -> tuple[bytes | NotFound | TooLarge, ...]:
+        def read() -> tuple[bytes | NotFound | TooLarge, ...]:
+            found: list[bytes | NotFound | TooLarge] = []
+            room = max(total_bytes, 0)
+            for blob_id in blob_ids:
+                try:
+                    data = _read(self._root / check_blob_id(blob_id), max_bytes, room if found else max_bytes)
+                except (NotFound, TooLarge) as error:
+                    found.append(error)
+                    continue
+                if data is None:
+                    break
+                found.append(data)
+                room = max(room - len(data), 0)
+            return tuple(found)
 
         return await _in_thread(read)
 
@@ -97,9 +111,29 @@ class DiskBlobStore:
 
         def remove() -> None:
             if directory.is_dir():
+                _remove_manifest(directory)
                 shutil.rmtree(directory)
 
         await _in_thread(remove)
+
+    async def put_manifest(self, job_id: str, content: bytes) -> None:
+        directory = self._root / check_job_id(job_id)
+
+        def write() -> None:
+            self._check_room(len(content))
+            directory.mkdir(mode=0o700, exist_ok=True)
+            # Its bytes before its name: half a manifest must not come back with the power.
+            replace_file(directory / MANIFEST, content, durable=True)
+
+        await _in_thread(write)
+
+    async def manifest(self, job_id: str) -> bytes | None:
+        path = self._root / check_job_id(job_id) / MANIFEST
+        return await _in_thread(lambda: path.read_bytes() if path.is_file() else None)
+
+    async def delete_manifest(self, job_id: str) -> None:
+        directory = self._root / check_job_id(job_id)
+        await _in_thread(lambda: _remove_manifest(directory))
 
     async def check_room(self, size_bytes: int) -> None:
         await _in_thread(lambda: self._check_room(size_bytes))
@@ -140,6 +174,18 @@ class DiskBlobStore:
         part.rename(target)
 
 
+def _read(path: Path, max_bytes: int, room: int) -> bytes | None:
+    """None for a file with more than `room` bytes; raises NotFound, or TooLarge beyond `max_bytes`."""
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size > max_bytes:
+                raise TooLarge(f"the image is larger than {max_bytes} bytes", field="image")
+            return None if size > room else file.readall()
+    except FileNotFoundError:
+        raise no_such_blob() from None
+
+
 def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
@@ -159,6 +205,12 @@ def _remove(paths: Sequence[Path]) -> None:
     for directory in {path.parent for path in paths}:
         with contextlib.suppress(OSError):  # others are in it, or it is gone
             directory.rmdir()
+
+
+def _remove_manifest(directory: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        (directory / MANIFEST).unlink()
+        _sync_all([directory])
 
 
 def _full() -> Unavailable:

@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterable, Awaitable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
+if TYPE_CHECKING:
+    from obstore import GetResult
+
 from services.shared.blobs.base import (
     AWAY_RETRY_S,
+    MANIFEST,
     StagedJob,
     check_blob_id,
     check_job_id,
@@ -25,12 +29,13 @@ from services.shared.blobs.base import (
     pieces_of,
 )
 from services.shared.blobs.uninterrupted import finished
-from services.shared.errors import TooLarge, Unavailable
+from services.shared.errors import NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
 
 _ONE_REQUEST_BYTES = 8 * 2**20  # beyond it an upload goes in parts, and waits in a file rather than in memory
 _RETRY_S = timedelta(seconds=20)
+_READ_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,38 @@ class ObstoreBlobStore:
 
     async def get(self, blob_id: str, *, max_bytes: int) -> bytes:
         async def read() -> bytes:
-            try:
-                result = await obstore.get_async(self._store, check_blob_id(blob_id))
-            except FileNotFoundError:
-                raise no_such_blob() from None
-            if result.meta["size"] > max_bytes:
-                raise TooLarge(f"the image is larger than {max_bytes} bytes", field="image")
-            return bytes(await result.bytes_async())
+            return bytes(await (await self._begin(blob_id, max_bytes)).bytes_async())
+
+        return await _answered(read())
+
+    async def _begin(self, blob_id: str, max_bytes: int) -> GetResult:
+        """Raises NotFound and TooLarge."""
+        try:
+            result = await obstore.get_async(self._store, check_blob_id(blob_id))
+        except FileNotFoundError:
+            raise no_such_blob() from None
+        if result.meta["size"] > max_bytes:
+            raise TooLarge(f"the image is larger than {max_bytes} bytes", field="image")
+        return result
+
+    async def get_some(
+        self, blob_ids: Sequence[str], *, max_bytes: int, total_bytes: int
+    ) -> tuple[bytes | NotFound | TooLarge, ...]:
+        async def read() -> tuple[bytes | NotFound | TooLarge, ...]:
+            begun = await asyncio.gather(
+                *(self._begin(blob_id, max_bytes) for blob_id in blob_ids[:_READ_AT_ONCE]), return_exceptions=True
+            )
+            some: list[GetResult | NotFound | TooLarge] = []
+            room = total_bytes
+            for each in begun:  # only its beginning is here yet: what is not read on costs no memory
+                if isinstance(each, BaseException) and not isinstance(each, NotFound | TooLarge):
+                    raise each
+                size = 0 if isinstance(each, BaseException) else each.meta["size"]
+                if some and size > room:
+                    break
+                room -= size
+                some.append(each)
+            return tuple(await asyncio.gather(*map(_read_on, some)))
 
         return await _answered(read())
 
@@ -109,12 +139,32 @@ class ObstoreBlobStore:
 
     async def purge(self, job_id: str) -> None:
         prefix = check_job_id(job_id) + "/"
+        await self.delete_manifest(job_id)
 
         async def remove() -> None:
             async for batch in obstore.list(self._store, prefix):
                 await obstore.delete_async(self._store, [meta["path"] for meta in batch])
 
         await _answered(remove())
+
+    async def put_manifest(self, job_id: str, content: bytes) -> None:
+        path = f"{check_job_id(job_id)}/{MANIFEST}"
+        await _answered(obstore.put_async(self._store, path, content, use_multipart=False))
+
+    async def manifest(self, job_id: str) -> bytes | None:
+        path = f"{check_job_id(job_id)}/{MANIFEST}"
+
+        async def read() -> bytes | None:
+            try:
+                result = await obstore.get_async(self._store, path)
+            except FileNotFoundError:
+                return None
+            return bytes(await result.bytes_async())
+
+        return await _answered(read())
+
+    async def delete_manifest(self, job_id: str) -> None:
+        await _answered(obstore.delete_async(self._store, [f"{check_job_id(job_id)}/{MANIFEST}"]))
 
     async def check_room(self, size_bytes: int) -> None:
         """A bucket has room."""
@@ -130,6 +180,10 @@ class ObstoreBlobStore:
             return newest
 
         return tuple(StagedJob(job_id, at) for job_id, at in sorted((await _answered(read())).items()))
+
+
+async def _read_on(begun: GetResult | NotFound | TooLarge) -> bytes | NotFound | TooLarge:
+    return begun if isinstance(begun, NotFound | TooLarge) else bytes(await begun.bytes_async())
 
 
 async def _answered(work: Awaitable[T]) -> T:

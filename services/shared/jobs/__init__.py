@@ -1,1 +1,1 @@
-"""Who may call: keys, what each may do, and where they are kept."""
+"""Jobs: what was accepted, who works on it, and what came of it."""

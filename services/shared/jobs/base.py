@@ -4,6 +4,10 @@ A job is a list of items, cut into chunks. A worker claims a chunk, renews its l
 result for each item. A worker that stops renewing loses its lease: the chunk is claimed again, with a higher fencing
 token, and whatever the first worker still sends is refused. So an item's result is written exactly once, whoever dies.
 A queue elsewhere only wakes workers; losing or doubling a wake-up is harmless.
+
+A store may lose what it acknowledged in its last second, when its server loses its power or fails over. No accepted job
+goes with that: the keeper makes it again from its manifest (`manifest.py`). What remains is that results written in
+that second may be computed, and a webhook sent in it delivered, once more.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from services.shared.errors import Conflict, InvalidInput, NotFound, Overloaded
+from services.shared.jobs import bounds
 from services.shared.jobs.job import (
     Created,
     DeadLetter,
@@ -25,12 +30,14 @@ from services.shared.jobs.job import (
     StoreStats,
     Swept,
 )
+from services.shared.jobs.webhook import Webhook
 
 RENEW_S = 2.0  # how often a worker renews
 LEASE_S = 6.0  # without a renewal for so long, a worker is taken for dead
-IDEMPOTENCY_S = 86_400.0
-RESULTS_S = 86_400.0  # how long an ended job is kept; not below IDEMPOTENCY_S, or a late repetition would run it again
-MAX_WAITING_ITEMS = 200_000
+IDEMPOTENCY_S = bounds.IDEMPOTENCY_S
+RESULTS_S = bounds.RESULTS_S
+MAX_WAITING_ITEMS = bounds.MAX_WAITING_ITEMS
+WEBHOOK_LEASE_S = 30.0  # a sender that says nothing for so long is taken for dead; well above a delivery's bound
 ABANDONED = "abandoned"  # the cause that a buried item's result names
 LAPSED = "its worker stopped without a word"
 CANCELLED = "its owner cancelled it"
@@ -48,13 +55,8 @@ class JobStore(Protocol):
         job and all others get that; a repeated call with one job id is the same call.
 
         Raises Conflict when the key came with another fingerprint before, Overloaded (with `retry_after_s`, nothing
-        kept) when too many items wait, InvalidInput for no or too many items. Accepted is not yet on disk: `durable`.
+        kept) when too many items wait, InvalidInput for no or too many items.
         """
-        ...
-
-    async def durable(self) -> None:
-        """Returns when everything that this store has acknowledged is on disk; raises Unavailable when that cannot be
-        known, saying why."""
         ...
 
     async def get(self, job_id: str, *, owner: str | None) -> Job:
@@ -76,7 +78,7 @@ class JobStore(Protocol):
         ...
 
     async def purge(self, job_id: str, *, owner: str | None) -> None:
-        """Cancels where need be, and lets the job expire at once. Raises NotFound."""
+        """Cancels where need be, and lets the job expire at once; its webhook is not sent any more. Raises NotFound."""
         ...
 
     async def claim(self, worker_id: str) -> Lease | None:
@@ -124,6 +126,29 @@ class JobStore(Protocol):
 
     async def forget(self, job_id: str) -> None:
         """The blobs of a swept job are deleted."""
+        ...
+
+    async def unknown(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        """Those of the ids that this store has no trace of: no job, expired or not, and no blobs to be forgotten."""
+        ...
+
+    async def turn(self, duty: str, every_s: float) -> bool:
+        """True for one caller in each `every_s`: for what any process could do and one should. It is no lock: who is
+        slower than that is joined by the next."""
+        ...
+
+    async def claim_webhook(self) -> Webhook | None:
+        """The end of a job with a `callback_url`, to be delivered within WEBHOOK_LEASE_S; the one that is due longest,
+        None when none is. It is there from the moment when the job ended, however that came; a dead letter that is
+        tried again takes back what was not delivered."""
+        ...
+
+    async def webhook_delivered(self, webhook: Webhook) -> bool:
+        """It is not handed out again. False when its lease was lost, and nothing has changed."""
+        ...
+
+    async def webhook_failed(self, webhook: Webhook, *, retry_in_s: float | None) -> bool:
+        """It is handed out again after so long; None gives it up. False when its lease was lost."""
         ...
 
     async def stats(self) -> StoreStats: ...

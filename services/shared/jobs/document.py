@@ -25,7 +25,7 @@ def request_from_json(data: bytes) -> JobRequest:
 
 
 def item_to_json(item: Item) -> bytes:
-    return orjson.dumps([item.blob_id, item.name, item.routing_key])
+    return orjson.dumps([item.blob_id, item.name, item.routing_key, item.url])
 
 
 def item_from_json(data: bytes) -> Item:

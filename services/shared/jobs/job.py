@@ -27,11 +27,15 @@ class JobState(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image: where its bytes are staged, what the caller called it, how it is routed ("": by job id and index)."""
+    """One image: where its bytes are staged, what the caller called it, how it is routed ("": by job id and index).
+
+    Bytes that the worker fetches itself have a `url`, and "" as `blob_id`.
+    """
 
     blob_id: str
     name: str = ""
     routing_key: str = ""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,7 +205,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """A forgotten job and the blobs that it leaves."""
+    """A forgotten job and the blobs that it leaves; an item with a URL has none."""
 
     job_id: str
     blob_ids: tuple[str, ...]
@@ -223,7 +227,8 @@ class StoreStats:
     """`depths` from the highest priority to the lowest; `running` chunks are leased, `delayed` ones wait out a backoff.
 
     `totals` only ever grow: `created`, one for each end (`succeeded` …), and of items `done`, `failed`, `buried`;
-    of chunks `retried`, `lapsed`, `split`.
+    of chunks `retried`, `lapsed`, `split`; of webhooks `webhooks_delivered`, `webhooks_failed` (every attempt that came
+    to nothing) and `webhooks_given_up`.
     """
 
     depths: tuple[QueueDepth, ...]
@@ -243,6 +248,9 @@ TOTALS = (
     "retried",
     "lapsed",
     "split",
+    "webhooks_delivered",
+    "webhooks_failed",
+    "webhooks_given_up",
 )
 
 

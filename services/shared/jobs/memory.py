@@ -41,8 +41,10 @@ from services.shared.jobs.job import (
     Swept,
 )
 from services.shared.jobs.memory_job import KeptJob, Part, Rules
-from services.shared.jobs.plan import cannot_reopen, chunks_of, page_of
+from services.shared.jobs.memory_outbox import MemoryOutbox
+from services.shared.jobs.plan import blob_ids_of, cannot_reopen, chunks_of, page_of
 from services.shared.jobs.retry import Caps
+from services.shared.jobs.webhook import Webhook
 from services.shared.priority import Priority
 
 Chunks = list[tuple[KeptJob, Part]]
@@ -66,6 +68,8 @@ class MemoryJobStore:
         self._kept: dict[str, KeptJob] = {}
         self._keys: dict[tuple[str, str], tuple[float, Idempotency, str]] = {}
         self._garbage: dict[str, Swept] = {}
+        self._turns: dict[str, float] = {}
+        self._outbox = MemoryOutbox(self._kept, self._rules)
         self._token = 0
 
     async def create(self, new: NewJob) -> Created:
@@ -90,9 +94,6 @@ class MemoryJobStore:
         if new.idempotency is not None:
             self._keys[new.owner, new.idempotency.key] = (now + IDEMPOTENCY_S, new.idempotency, job.job_id)
         return Created(job, is_new=True)
-
-    async def durable(self) -> None:
-        pass
 
     async def get(self, job_id: str, *, owner: str | None) -> Job:
         return self._see(job_id, owner).job
@@ -124,6 +125,7 @@ class MemoryJobStore:
     async def purge(self, job_id: str, *, owner: str | None) -> None:
         await self.cancel(job_id, owner=owner)
         self._kept[job_id].job = replace(self._kept[job_id].job, expires_at=self._clock.now())
+        self._kept[job_id].webhook = None
 
     async def claim(self, worker_id: str) -> Lease | None:
         self._promote()
@@ -188,12 +190,34 @@ class MemoryJobStore:
     async def sweep(self, *, limit: int = 100) -> tuple[Swept, ...]:
         check_page(limit)
         for job_id in [job_id for job_id, kept in self._kept.items() if kept.expired()][:limit]:
-            items = self._kept.pop(job_id).items
-            self._garbage[job_id] = Swept(job_id, tuple(item.blob_id for item in items))
+            kept = self._kept.pop(job_id)
+            self._outbox.drop(kept)
+            self._garbage[job_id] = Swept(job_id, blob_ids_of(kept.items))
         return tuple(self._garbage.values())[:limit]
 
     async def forget(self, job_id: str) -> None:
         self._garbage.pop(job_id, None)
+
+    async def unknown(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        return tuple(job_id for job_id in job_ids if job_id not in self._kept and job_id not in self._garbage)
+
+    async def turn(self, duty: str, every_s: float) -> bool:
+        now = self._clock.now()
+        free = duty not in self._turns or self._turns[duty] + every_s <= now
+        if free:
+            self._turns[duty] = now
+        return free
+
+    async def claim_webhook(self) -> Webhook | None:
+        webhook = self._outbox.claim(self._token + 1)
+        self._token += webhook is not None
+        return webhook
+
+    async def webhook_delivered(self, webhook: Webhook) -> bool:
+        return self._outbox.delivered(webhook)
+
+    async def webhook_failed(self, webhook: Webhook, *, retry_in_s: float | None) -> bool:
+        return self._outbox.failed(webhook, retry_in_s)
 
     async def stats(self) -> StoreStats:
         ready = [kept.job for kept, _ in self._in_state("ready")]

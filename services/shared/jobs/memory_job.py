@@ -52,8 +52,17 @@ class Part:
 
 
 @dataclass(slots=True)
+class Outgoing:
+    """A webhook as it stands; `at` is when it is due, or its lease lapses."""
+
+    at: float
+    attempt: int = 0
+    token: int = 0
+
+
+@dataclass(slots=True)
 class KeptJob:
-    """A job with everything that belongs to it; `place` is its place in line."""
+    """A job with everything that belongs to it; `place` is its place in line, `ends` how often it has ended."""
 
     job: Job
     place: int
@@ -62,6 +71,8 @@ class KeptJob:
     rules: Rules
     results: dict[int, ItemResult] = field(default_factory=dict)
     dead: dict[int, DeadLetter] = field(default_factory=dict)
+    webhook: Outgoing | None = None
+    ends: int = 0
 
     def expired(self) -> bool:
         return self.job.expires_at is not None and self.job.expires_at <= self.rules.clock.now()
@@ -93,6 +104,8 @@ class KeptJob:
         expires_at = now + self.rules.results_s
         self.job = replace(self.job, state=state, reason=reason, finished_at=now, expires_at=expires_at)
         self.rules.totals[state.value] += 1
+        self.ends += 1
+        self.webhook = Outgoing(now) if self.job.request.callback_url else None
 
     def expire_if_late(self) -> bool:
         late = self.too_late()
@@ -129,6 +142,8 @@ class KeptJob:
 
     def reopen(self, index: int) -> None:
         """Lets a dead letter be tried again."""
+        if self.job.state.ended:
+            self.webhook = None
         del self.dead[index], self.results[index]
         self.parts[Chunk(index, 1)] = Part(Chunk(index, 1))
         failed = self.job.failed - 1

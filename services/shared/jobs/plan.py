@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from services.shared.errors import InvalidInput
-from services.shared.jobs.job import Chunk, ItemResult, Job, JobState, ResultPage
+from services.shared.jobs import bounds
+from services.shared.jobs.job import Chunk, Item, ItemResult, Job, JobState, ResultPage
 
 MAX_CHUNK = 1024  # a claim moves that many items inside the store's server, which does nothing else meanwhile
-MAX_ITEMS = 20_000  # the same for accepting and cancelling a job
+MAX_ITEMS = bounds.MAX_ITEMS
 
 
 def chunks_of(total: int, size: int) -> tuple[Chunk, ...]:
@@ -25,6 +26,11 @@ def chunks_of(total: int, size: int) -> tuple[Chunk, ...]:
 def singles_of(chunk: Chunk) -> tuple[Chunk, ...]:
     """A chunk's items, each as a chunk."""
     return tuple(Chunk(index, 1) for index in chunk.indices)
+
+
+def blob_ids_of(items: Iterable[Item]) -> tuple[str, ...]:
+    """The blobs of those items that have one."""
+    return tuple(item.blob_id for item in items if item.blob_id)
 
 
 def final_state(total: int, done: int, failed: int) -> JobState | None:

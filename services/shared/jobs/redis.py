@@ -14,6 +14,7 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
+from services.shared.cancellation import heeding_cancellation
 from services.shared.clock import Clock
 from services.shared.errors import Conflict, Unavailable
 from services.shared.jobs.base import (
@@ -23,6 +24,7 @@ from services.shared.jobs.base import (
     LEASE_S,
     MAX_WAITING_ITEMS,
     RESULTS_S,
+    WEBHOOK_LEASE_S,
     another_request,
     check_page,
     check_results,
@@ -47,8 +49,7 @@ from services.shared.jobs.job import (
     StoreStats,
     Swept,
 )
-from services.shared.jobs.plan import cannot_reopen, chunks_of, page_of
-from services.shared.jobs.redis_durability import on_disk
+from services.shared.jobs.plan import blob_ids_of, cannot_reopen, chunks_of, page_of
 from services.shared.jobs.redis_wire import (
     Argument,
     asked_by,
@@ -59,20 +60,22 @@ from services.shared.jobs.redis_wire import (
     lease_from,
     milliseconds,
     stats_from,
+    webhook_from,
 )
 from services.shared.jobs.retry import Caps
+from services.shared.jobs.webhook import Webhook
 from services.shared.redis_url import close_redis_client, parse_redis_url, redis_client
 
 _SCRIPTS = Path(__file__).parent / "lua"
 _REAPED_AT_ONCE = 1000
+_ASKED_AT_ONCE = 1000
 
 
 class RedisJobStore:
     """A JobStore that all processes share.
 
     Without a `clock` the server's own counts. That is the safer one: with the callers' clocks a worker whose clock is
-    ahead by a lease would take every other worker's chunks away. `replicas`: so many must have a job on disk, too,
-    before it counts as durable; without one, a failover may forget what was accepted just before.
+    ahead by a lease would take every other worker's chunks away.
     """
 
     def __init__(
@@ -83,7 +86,6 @@ class RedisJobStore:
         caps: Caps | None = None,
         results_s: float = RESULTS_S,
         max_waiting_items: int = MAX_WAITING_ITEMS,
-        replicas: int = 0,
         timeout_s: float = 5.0,
     ) -> None:
         self._redis = redis_client(parse_redis_url(url), timeout_s=timeout_s)
@@ -94,8 +96,6 @@ class RedisJobStore:
         self._rules = (milliseconds(LEASE_S), milliseconds(results_s), caps.strikes, caps.attempts)
         self._clock = clock
         self._max_waiting_items = max_waiting_items
-        self._replicas = replicas
-        self._timeout_s = timeout_s
 
     async def close(self) -> None:
         await close_redis_client(self._redis)
@@ -111,12 +111,6 @@ class RedisJobStore:
         if what == b"full":
             raise queue_full(detail[0], self._max_waiting_items)
         return Created(job_from(detail[0]), is_new=what == b"new")
-
-    async def durable(self) -> None:
-        try:
-            await on_disk(self._redis, replicas=self._replicas, timeout_s=self._timeout_s)
-        except (RedisError, OSError) as error:
-            raise Unavailable(f"the job store does not say that it is on disk: {error}") from error
 
     async def get(self, job_id: str, *, owner: str | None) -> Job:
         return _job_or_raise(job_id, await self._run("read", job_id, asked_by(owner)))
@@ -188,11 +182,29 @@ class RedisJobStore:
         check_page(limit)
         swept = await self._run("sweep", limit)
         return tuple(
-            Swept(job_id.decode(), tuple(item_from_json(item).blob_id for item in items)) for job_id, items in swept
+            Swept(job_id.decode(), blob_ids_of(item_from_json(item) for item in items)) for job_id, items in swept
         )
 
     async def forget(self, job_id: str) -> None:
         await self._run("forget", job_id)
+
+    async def unknown(self, job_ids: Sequence[str]) -> tuple[str, ...]:
+        pages = [job_ids[at : at + _ASKED_AT_ONCE] for at in range(0, len(job_ids), _ASKED_AT_ONCE)]
+        return tuple([job_id.decode() for page in pages for job_id in await self._run("unknown", *page)])
+
+    async def turn(self, duty: str, every_s: float) -> bool:
+        return bool(await self._run("turn", duty, milliseconds(every_s)))
+
+    async def claim_webhook(self) -> Webhook | None:
+        answer = await self._run("claim_webhook", milliseconds(WEBHOOK_LEASE_S))
+        return None if answer is None else webhook_from(answer)
+
+    async def webhook_delivered(self, webhook: Webhook) -> bool:
+        return bool(await self._run("settle_webhook", webhook.job.job_id, webhook.token, "delivered", 0))
+
+    async def webhook_failed(self, webhook: Webhook, *, retry_in_s: float | None) -> bool:
+        what, wait_s = ("given_up", 0.0) if retry_in_s is None else ("retry", max(0.0, retry_in_s))
+        return bool(await self._run("settle_webhook", webhook.job.job_id, webhook.token, what, milliseconds(wait_s)))
 
     async def stats(self) -> StoreStats:
         return stats_from(await self._run("stats"))
@@ -201,7 +213,8 @@ class RedisJobStore:
         """A script's answer; raises Unavailable when the server cannot be asked or has no room."""
         now: Argument = "" if self._clock is None else milliseconds(self._clock.now())
         try:
-            return await self._scripts[name](args=(now, *self._rules, *arguments))
+            script = self._scripts[name]
+            return await heeding_cancellation(script(args=(now, *self._rules, *arguments)))
         except (RedisError, OSError) as error:
             raise Unavailable(f"the job store cannot be used: {error}", retry_after_s=5) from error
 

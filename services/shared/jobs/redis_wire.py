@@ -21,6 +21,7 @@ from services.shared.jobs.job import (
     StoreStats,
     dead_id_of,
 )
+from services.shared.jobs.webhook import Webhook, delivery_id_of
 from services.shared.priority import Priority
 
 Argument = str | bytes | int
@@ -87,6 +88,12 @@ def lease_from(answer: Sequence[Any], worker_id: str) -> Lease:
         worker_id=worker_id,
         lapses_at=lapses_ms / 1000,
     )
+
+
+def webhook_from(answer: Sequence[Any]) -> Webhook:
+    flat, attempt, token = answer
+    job = job_from(flat)
+    return Webhook(delivery_id_of(job.job_id, int(_pairs(flat)["ends"])), job, attempt, token)
 
 
 def dead_letter_from(answer: Sequence[Any]) -> DeadLetter:

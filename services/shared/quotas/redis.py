@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-import redis.asyncio as redis
 from limits.aio.storage.redis import RedisStorage
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.shared.clock import Clock, SystemClock
@@ -16,6 +13,7 @@ from services.shared.errors import RateLimited
 from services.shared.keys.base import ApiKey
 from services.shared.quotas.counting import Counting
 from services.shared.quotas.memory import MemoryQuotaLimiter
+from services.shared.redis_url import close_redis_client, parse_redis_url, redis_client
 
 _RETRY_S = 1.0
 _CONNECTIONS = 16
@@ -33,17 +31,12 @@ class RedisQuotaLimiter:
 
     def __init__(self, url: str, *, clock: Clock | None = None, timeout_s: float = 0.1) -> None:
         clock = clock or SystemClock()
-        self._pool = redis.ConnectionPool.from_url(
-            url,
-            socket_timeout=timeout_s,
-            socket_connect_timeout=timeout_s,
-            retry=Retry(NoBackoff(), 1),  # also because a server that was started again has closed our connection
-        )
+        self._client = redis_client(parse_redis_url(url), timeout_s=timeout_s)
         storage = RedisStorage(
             "async+redis://",
             implementation="redispy",
             key_prefix="grayscale:quota",
-            connection_pool=self._pool,  # type: ignore[arg-type]
+            connection_pool=self._client.connection_pool,  # type: ignore[arg-type]
         )
         self._shared = Counting(storage, clock)
         self._alone = MemoryQuotaLimiter(clock)
@@ -54,7 +47,7 @@ class RedisQuotaLimiter:
         self._ask_again_at = 0.0
 
     async def close(self) -> None:
-        await self._pool.aclose()
+        await close_redis_client(self._client)
 
     async def check(self, key: ApiKey, cost: int = 1) -> None:
         if key.rate_per_s is None and key.daily_quota is None:

@@ -44,6 +44,15 @@ class SharedMetrics:
         return (merge(texts) + render_memory([os.getppid(), *pids])).encode()
 
 
+def read_total(directory: Path) -> bytes:
+    """The same for a parent, which has no numbers of its own: what its processes wrote last."""
+    with locked(directory / _LOCK):
+        paths = sorted(directory.glob("*.prom"))
+        texts = [path.read_text() for path in paths]
+    pids = [int(path.stem) for path in paths if path.name != _ENDED]
+    return (merge(texts) + render_memory([os.getpid(), *pids])).encode()
+
+
 def retire(directory: Path, pid: int) -> None:
     """Moves an ended process's counters to those of all that have ended; gauges end with their process."""
     own, ended = directory / f"{pid}.prom", directory / _ENDED

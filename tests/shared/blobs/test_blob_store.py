@@ -74,6 +74,23 @@ async def test_a_job_id_that_leads_elsewhere_is_a_mistake_of_ours(store: BlobSto
             await call
 
 
+async def test_some_blobs_are_read_in_order_as_far_as_memory_allows(store: BlobStore) -> None:
+    sizes = (10, 20, 30, 500, 40)
+    ids = [await store.put("job", b"%03d" % size + b"." * (size - 3)) for size in sizes]
+    gone = ids[0][:-4] + "0123"
+
+    async def read(asked: list[str], total_bytes: int) -> list[int | str]:
+        found = await store.get_some(asked, max_bytes=100, total_bytes=total_bytes)
+        return [int(each[:3]) if isinstance(each, bytes) else type(each).__name__ for each in found]
+
+    assert await read(ids, 1000) == [10, 20, 30, "TooLarge", 40]
+    assert await read(ids, 60) == [10, 20, 30, "TooLarge"]
+    assert await read(ids, 59) == [10, 20]
+    assert await read(ids, 0) == [10]
+    assert await read([gone, "no id", *ids], 30) == ["NotFound", "NotFound", 10, 20]
+    assert await read([], 30) == []
+
+
 async def test_what_is_deleted_is_gone_and_may_be_deleted_again(store: BlobStore) -> None:
     first, second = await store.put("job", b"1"), await store.put("job", b"2")
     await store.delete([first])

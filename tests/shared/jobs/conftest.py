@@ -7,9 +7,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import redis
 
+from services.shared.blobs.memory import MemoryBlobStore
 from services.shared.clock import ManualClock
 from services.shared.jobs.base import JobStore
+from services.shared.jobs.keeper import JobKeeper
 from services.shared.jobs.memory import MemoryJobStore
+from services.shared.jobs.memory_queue import MemoryJobQueue
 from services.shared.jobs.redis import RedisJobStore
 from tests.support.valkey import ValkeyServer, running_valkey
 
@@ -37,3 +40,18 @@ async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIter
         made = RedisJobStore(server.url, clock=clock, max_waiting_items=100)
     yield made
     await made.close()
+
+
+@pytest.fixture
+def blobs(clock: ManualClock) -> MemoryBlobStore:
+    return MemoryBlobStore(clock=clock)
+
+
+@pytest.fixture
+def queue() -> MemoryJobQueue:
+    return MemoryJobQueue()
+
+
+@pytest.fixture
+def keeper(store: JobStore, blobs: MemoryBlobStore, queue: MemoryJobQueue, clock: ManualClock) -> JobKeeper:
+    return JobKeeper(store, blobs, queue, clock)

@@ -17,7 +17,7 @@ from tests.support.jobs import answers, claimed, make, new_job, work_off
 
 async def test_a_job_is_kept_as_it_was_sent(store: JobStore, clock: ManualClock) -> None:
     request = JobRequest("räsnet", 3, "candidate", 7, Priority.LOW, clock.now() + 60.5, "https://example.org/done?a=1")
-    items = (Item("b1", 'a "photo"\n.png', "key"), Item("b2", "привет.jpg"), Item("b3"))
+    items = (Item("b1", 'a "photo"\n.png', "key"), Item("", "привет.jpg", url="https://example.org/?a=1"), Item("b3"))
     new = NewJob("j1", "ann", request, items, 2)
     job = await make(store, new)
     assert job == await store.get("j1", owner="ann")

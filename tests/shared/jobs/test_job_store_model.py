@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from services.shared.clock import ManualClock
 from services.shared.errors import NotFound, ServingError
-from services.shared.jobs.base import LEASE_S, JobStore
+from services.shared.jobs.base import LEASE_S, WEBHOOK_LEASE_S, JobStore
 from services.shared.jobs.job import ItemResult, JobState, Lease, Outcome
 from services.shared.jobs.memory import MemoryJobStore
 from services.shared.jobs.redis import RedisJobStore
@@ -61,6 +61,7 @@ class Histories(RuleBasedStateMachine):
         self.completed: set[int] = set()
         self.reopened: set[str] = set()
         self.stopped: set[str] = set()
+        self.told: set[str] = set()  # delivery ids that were delivered or given up
 
     def both(self, call: Callable[[JobStore], Awaitable[Any]]) -> Any:
         """What both stores answer, which must be the same: a value, or an error's class."""
@@ -87,7 +88,15 @@ class Histories(RuleBasedStateMachine):
         deadline_at = None if deadline_s is None else self.clock.now() + deadline_s
         self.submitted += 1  # the same ids in every run: a history must repeat itself
         job_id = f"job{self.submitted:03}"
-        new = new_job(items, chunk, priority=priority, key=key, deadline_at=deadline_at, job_id=job_id)
+        new = new_job(
+            items,
+            chunk,
+            priority=priority,
+            key=key,
+            deadline_at=deadline_at,
+            job_id=job_id,
+            callback_url="https://x.org",
+        )
         created = self.both(lambda store: store.create(new))
         if isinstance(created, tuple) or not created.is_new:
             return multiple()
@@ -162,6 +171,27 @@ class Histories(RuleBasedStateMachine):
             self.both(lambda store: store.requeue(letter.dead_id))
             self.reopened.add(letter.job_id)
 
+    @rule(end=st.sampled_from(["delivered", "tried later", "given up", "its sender dies"]))
+    def tell(self, end: str) -> None:
+        self.tell_next(end)
+
+    def tell_next(self, end: str) -> bool:
+        webhook = self.both(lambda store: store.claim_webhook())
+        if webhook is None:
+            return False
+        assert webhook.job.state.ended
+        assert webhook.delivery_id not in self.told
+        if end == "its sender dies":
+            return True
+        if end == "delivered":
+            assert self.both(lambda store: store.webhook_delivered(webhook))
+        else:
+            wait_s = 3.0 if end == "tried later" else None
+            assert self.both(lambda store: store.webhook_failed(webhook, retry_in_s=wait_s))
+        if end != "tried later":
+            self.told.add(webhook.delivery_id)
+        return True
+
     def forget_ended(self) -> None:
         """Takes over from the store which jobs were cancelled or late; a lease of them is worth nothing."""
         for job_id in self.totals:
@@ -219,6 +249,10 @@ class Histories(RuleBasedStateMachine):
         assert (stats.active_jobs, stats.running, stats.delayed) == (0, 0, 0)
         assert [(depth.chunks, depth.items) for depth in stats.depths] == [(0, 0)] * 3
         self.every_result_counts_once()
+        self.clock.advance(WEBHOOK_LEASE_S)
+        while self.tell_next("delivered"):
+            pass
+        assert {delivery.rpartition("-")[0] for delivery in self.told} == self.totals.keys()
         for job_id in self.totals:
             self.both(lambda store, one=job_id: store.purge(one, owner="ann"))  # type: ignore[misc]
         self.runner.run(self.nothing_is_left())

@@ -13,24 +13,24 @@ from services.shared.errors import Unavailable
 from services.shared.jobs.job import JobState
 from services.shared.jobs.redis import RedisJobStore
 from tests.support.jobs import answers, claimed, make, new_job, work_off
+from tests.support.polling import until
 from tests.support.valkey import ValkeyServer, running_valkey
 
 PROCESSES = 3
 
 
-async def test_what_is_durable_survives_the_server_being_killed(tmp_path: Path) -> None:
+async def test_a_job_survives_its_server_being_killed(tmp_path: Path) -> None:
     with running_valkey(tmp_path) as server:
+        with redis.Redis.from_url(server.url) as plain:
+            plain.config_set("appendfsync", "always")  # its last second may be lost otherwise
         store = RedisJobStore(server.url)
         job_id = (await make(store, new_job(6, 2, key="k"))).job_id
         done, working = await claimed(store), await claimed(store)
         await store.complete(done, answers(done, failed=[1]))
-        await store.durable()
         before = await store.get(job_id, owner="ann")
         server.kill()
         with pytest.raises(Unavailable, match="the job store cannot be used"):
             await store.claim("w")
-        with pytest.raises(Unavailable, match="the job store"):
-            await store.durable()
         server.start()
         assert await store.get(job_id, owner="ann") == before
         assert not (await store.create(new_job(key="k"))).is_new
@@ -52,36 +52,6 @@ async def test_a_server_that_hangs_is_unavailable_within_the_bound(tmp_path: Pat
                 await store.create(new_job())
         server.resume()
         assert await store.list(owner=None) == () or len(await store.list(owner=None)) == 1
-        await store.close()
-
-
-@pytest.mark.parametrize(
-    ("option", "value", "reason"),
-    [
-        ("appendonly", "no", "set `appendonly yes`"),
-        ("appendfsync", "no", "set `everysec` or `always`"),
-        ("no-appendfsync-on-rewrite", "yes", "must have `no-appendfsync-on-rewrite no`"),
-    ],
-)
-async def test_a_server_that_promises_no_disk_is_found_out(
-    tmp_path: Path, option: str, value: str, reason: str
-) -> None:
-    with running_valkey(tmp_path) as server:
-        with redis.Redis.from_url(server.url) as plain:
-            plain.config_set(option, value)
-        store = RedisJobStore(server.url)
-        await make(store, new_job())
-        with pytest.raises(Unavailable, match=reason):
-            await store.durable()
-        await store.close()
-
-
-async def test_a_missing_replica_is_found_out(tmp_path: Path) -> None:
-    with running_valkey(tmp_path) as server:
-        store = RedisJobStore(server.url, replicas=1, timeout_s=0.5)
-        await make(store, new_job())
-        with pytest.raises(Unavailable):
-            await store.durable()
         await store.close()
 
 
@@ -125,3 +95,22 @@ async def test_processes_never_get_the_same_chunk(tmp_path: Path) -> None:
         job = await store.get(job_id, owner="ann")
         assert (job.state, job.done) == (JobState.SUCCEEDED, 600)
         await store.close()
+
+
+async def test_a_task_that_asks_again_and_again_can_be_stopped(valkey: ValkeyServer) -> None:
+    store = RedisJobStore(valkey.url)
+    asked: list[bool] = []
+
+    async def ask() -> None:
+        while True:
+            await store.reap()
+            asked.append(True)
+
+    for _ in range(50):
+        task = asyncio.create_task(ask())
+        asked.clear()
+        await until(lambda: bool(asked))
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.cancelled()
+    await store.close()

@@ -8,9 +8,10 @@
 -- ready:<priority>  sorted  chunks by their job's place in line     leased, delayed  sorted  chunks by time
 -- all, owner:<id>   sorted  jobs by place                           ends, deadlines  sorted  jobs by time
 -- dead              sorted  <id>:<index> by time                    garbage          sorted  swept jobs with blobs left
+-- webhooks          sorted  ended jobs by when to tell their owner  turn:<duty>      string  when it was taken
 local P = 'grayscale:jobs:'
 local LEASED, DELAYED, ENDS, DEADLINES = P .. 'leased', P .. 'delayed', P .. 'ends', P .. 'deadlines'
-local DEAD, GARBAGE, ALL = P .. 'dead', P .. 'garbage', P .. 'all'
+local DEAD, GARBAGE, ALL, WEBHOOKS = P .. 'dead', P .. 'garbage', P .. 'all', P .. 'webhooks'
 local TOTALS, GAUGES = P .. 'totals', P .. 'gauges'
 
 local NOW = tonumber(ARGV[1])
@@ -82,6 +83,11 @@ local function finish(id, state, reason)
   redis.call('ZREM', DEADLINES, id)
   gauge('active', -1)
   total(state, 1)
+  redis.call('HINCRBY', key, 'ends', 1)
+  if cjson.decode(redis.call('HGET', key, 'request')).callback_url ~= '' then
+    redis.call('HSET', key, 'webhook_attempt', 0, 'webhook_token', 0)
+    redis.call('ZADD', WEBHOOKS, NOW, id)
+  end
 end
 
 -- Counts new results; the state in which the job ended by them, '' when it goes on.

@@ -16,6 +16,7 @@ if not active(id) then
   redis.call('HSET', key, 'state', 'running')
   redis.call('HDEL', key, 'finished', 'expires', 'reason')
   redis.call('ZREM', ENDS, id)
+  redis.call('ZREM', WEBHOOKS, id)
   if deadline > 0 then redis.call('ZADD', DEADLINES, deadline, id) end
   gauge('active', 1)
 end

@@ -5,5 +5,6 @@ if active(id) then finish(id, 'cancelled', 'its owner cancelled it') end
 if arg(3) == 'purge' then
   redis.call('HSET', at(id), 'expires', NOW)
   redis.call('ZADD', ENDS, NOW, id)
+  redis.call('ZREM', WEBHOOKS, id)
 end
 return redis.call('HGETALL', at(id))

@@ -5,6 +5,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', ENDS, '-inf', NOW, 'LIMIT', 0, a
   redis.call('ZREM', owned(redis.call('HGET', key, 'owner')), id)
   redis.call('ZREM', ALL, id)
   redis.call('ZREM', ENDS, id)
+  if redis.call('ZREM', WEBHOOKS, id) == 1 then total('webhooks_given_up', 1) end
   redis.call('UNLINK', key, key .. ':results', key .. ':chunks', key .. ':dead')
   redis.call('ZADD', GARBAGE, NOW, id)
 end

@@ -1,0 +1,34 @@
+"""How many images a worker takes at once: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from services.shared.telemetry.base import ModelStatistics
+
+LARGEST = 64
+BATCHES = 4  # while one of them runs the next is decoded, and a chunk's round trips to the store are shared by all
+LONGEST_S = 4.0  # what a lost chunk costs, and about the longest that a cancelled job goes on
+
+
+def chunk_size(max_batch_size: int, item_s: float | None = None) -> int:
+    """Items of a chunk for a model with that batch (0: none), whose items take `item_s` each in its batches, None
+    where that was never measured.
+
+    batch 0 or 1 -> 4              8 -> 32                 16 and more -> 64
+    batch 8, 0.5 s an item -> 8    batch 8, 10 s an item -> 1
+    """
+    wanted = min(LARGEST, BATCHES * max(1, max_batch_size))
+    if item_s is None or item_s * wanted <= LONGEST_S:
+        return wanted
+    return max(1, int(LONGEST_S / item_s))
+
+
+def item_seconds(statistics: Iterable[ModelStatistics]) -> float | None:
+    """What an item takes by a version's runs so far; None before the first one."""
+    items = nanoseconds = 0
+    for each in statistics:
+        for size, (_, infer, _) in each.batch_executions.items():
+            items += size * infer.count
+            nanoseconds += infer.ns
+    return nanoseconds / items / 1e9 if items else None

@@ -1,0 +1,25 @@
+"""Takes only what others leave of the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+_LOWEST = 19
+
+
+def be_courteous() -> None:
+    """The lowest nice value, and SCHED_BATCH, which never takes the CPU from somebody who wakes up (sched(7)); what is
+    not permitted here is left. SCHED_IDLE would go further: a worker that gets no CPU at all cannot renew its leases.
+
+    Where the kernel groups processes by session (sched(7), "The autogroup feature") nice values count only within a
+    session, and the session has one of its own: it is set as well, if this process leads its session.
+    """
+    with contextlib.suppress(OSError):
+        os.nice(_LOWEST)
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+    if os.getsid(0) == os.getpid():
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(_LOWEST))
