@@ -186,3 +186,23 @@ def test_kinds_share_the_room_and_keep_costs_of_their_own() -> None:
     with pytest.raises(Overloaded):
         admission.enter("cheap", 0, HIGH)
     assert admission.requests == pytest.approx(50 + 0.95 / COLD_S, abs=1)
+
+
+def test_what_is_held_takes_a_place_and_its_bytes_until_it_is_let_go() -> None:
+    admission = room(max_requests=10, max_bytes=100)
+    assert [admission.hold(30) for _ in range(4)] == [True, True, True, False]  # 90 bytes are what NORMAL may fill
+    assert (admission.requests, admission.bytes, admission.refused) == (3, 90, 0)
+    admission.let_go(2, 60)
+    assert admission.hold(60)
+    admission.let_go(2, 90)
+    assert (admission.requests, admission.bytes, admission.expected_wait_s) == (0, 0, 0.0)
+
+
+@pytest.mark.parametrize("priority", Priority)
+def test_who_asks_is_told_the_same_and_nothing_is_counted(priority: Priority) -> None:
+    admission = room(max_requests=4)
+    while not admission.refuses(priority):
+        admission.enter("kind", 0, HIGH)
+    assert admission.refused == 0
+    assert admission.refusal(priority) is not None
+    assert admission.refused == 1

@@ -121,3 +121,24 @@ async def test_nothing_is_left_in_flight_behind_the_predictor() -> None:
     assert (found.in_flight, found.requests) == (0, 3)
     assert dict(found.errors) == {"Overloaded": 1, "NotReady": 1}
     predictor.close()
+
+
+@pytest.mark.parametrize("weight", [0.0, 30.0, 100.0])
+def test_a_released_route_is_that_of_the_passage(weight: float) -> None:
+    made = router(weight)
+    assert made.plain_route("pets") is None
+    for number in range(50):
+        key = b"%d" % number
+        route, key_hash = made.released_route("pets", key, None)
+        passage = made.begin("pets", key=key)
+        assert (route, key_hash) == (passage.route, passage.key_hash)
+        passage.left()
+    routes = {made.released_route("pets", None, None)[0].arm for _ in range(200)}
+    assert routes == {0.0: {"stable"}, 30.0: {"stable", "candidate"}, 100.0: {"candidate"}}[weight]
+
+
+def test_without_a_release_the_plain_route_is_one_object_for_all() -> None:
+    made = Router(resolve)
+    assert made.plain_route("pets") is made.plain_route("pets") is made.begin("pets").route
+    with pytest.raises(NotFound):
+        made.plain_route("nobody")

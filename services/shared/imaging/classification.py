@@ -51,8 +51,8 @@ def best_of(scores: Array, k: int, rows: int) -> tuple[list[list[int]], list[lis
         return [[p.index for p in row] for row in best], [[p.score for p in row] for row in best]
     if not np.isfinite(scores).all():
         raise _not_finite()
-    order = (-scores).argsort(axis=1, kind="stable")[:, :k]
-    return order.tolist(), np.take_along_axis(scores, order, 1).tolist()
+    order = (-scores).argsort(axis=1, kind="stable")[:, :k].tolist()
+    return order, [[row[index] for index in best] for row, best in zip(scores.tolist(), order, strict=True)]
 
 
 def _few(scores: list[float], k: int) -> list[tuple[int, float]]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.shared.errors import InferenceFailed
-from services.shared.imaging.classification import _few, _many, top_k
+from services.shared.imaging.classification import _few, _many, best_of, top_k
 
 LABELS = ("zero", "one", "two", "three")
 
@@ -73,3 +73,28 @@ def test_few_classes_are_ranked_as_many_are() -> None:
         for k in range(1, size + 1):
             assert _few(scores.tolist(), k) == _many(scores, k)
         assert _few(scores.tolist(), size + 9) == _many(scores, size)
+
+
+@pytest.mark.parametrize("classes", [1, 10, 32, 33, 100])
+@pytest.mark.parametrize("k", [1, 5, 100])
+def test_rows_are_ranked_as_each_of_them_alone(classes: int, k: int) -> None:
+    scores = np.random.default_rng(classes).integers(0, 4, (7, classes)).astype(np.float32)  # many are equal
+    best, found = best_of(scores, k, 7)
+    for row, indices, values in zip(scores, best, found, strict=True):
+        assert [(p.index, p.score) for p in top_k(row, (), k)] == list(zip(indices, values, strict=True))
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [
+        np.zeros((2, 3), np.float32),
+        np.zeros((3, 0), np.float32),
+        np.zeros(3, np.float32),
+        np.array([[0.0, 1.0], [np.nan, 0.0], [0.0, 1.0]], np.float32),
+        np.array([[0.0, 1.0], [np.inf, 0.0], [0.0, 1.0]], np.float64),
+    ],
+    ids=["fewer rows", "no classes", "one row", "not a number", "infinite"],
+)
+def test_rows_that_are_no_scores_are_the_models_failure(scores: np.ndarray) -> None:
+    with pytest.raises(InferenceFailed):
+        best_of(scores, 2, 3)

@@ -111,3 +111,20 @@ async def test_a_stream_that_is_gone_hurts_nobody(monkeypatch: pytest.MonkeyPatc
     log.write({"n": -1})
     log.flush()
     assert [line["n"] for line in stream.lines] == [-1]
+
+
+async def test_lines_of_requests_that_ended_together_are_lines_like_all_others(stream: Stream) -> None:
+    log = AccessLog("api")
+    log.write_alike([f'"request_id":"{each}","ms":1.5' for each in ("a", KEY)], {"arm": "stable"})
+    log.write_alike(['"request_id":"c"'], {})
+    log.write({"request_id": "d"})
+    log.flush()
+    assert [line.pop("at")[-1] for line in stream.lines] == ["Z"] * 4
+    fixed = {"level": "info", "service": "api", "logger": "grayscale.access", "message": "request"}
+    lines = [{name: value for name, value in line.items() if name != "at"} for line in stream.lines]
+    assert lines == [
+        {**fixed, "request_id": "a", "ms": 1.5, "arm": "stable"},
+        {**fixed, "request_id": "gs_0123456789ab_***", "ms": 1.5, "arm": "stable"},
+        {**fixed, "request_id": "c"},
+        {**fixed, "request_id": "d"},
+    ]

@@ -57,3 +57,13 @@ def test_histograms_with_other_bounds_are_not_merged() -> None:
 def test_bounds_must_ascend(bounds: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="ascend"):
         Histogram(bounds)
+
+
+def test_many_values_at_once_are_the_same_as_one_by_one() -> None:
+    values = [0.00005, 0.0001, 0.3, 31.0, 0.3]
+    together, alone = Histogram(), Histogram()
+    together.observe_all(values)
+    for value in values:
+        alone.observe(value)
+    assert together.snapshot().counts == alone.snapshot().counts
+    assert together.snapshot().sum == pytest.approx(alone.snapshot().sum)

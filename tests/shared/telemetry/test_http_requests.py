@@ -100,3 +100,12 @@ def test_a_route_with_every_kind_of_sign_stays_one_label() -> None:
     assert (
         samples(render_http(requests))["grayscale_http_requests_total", (("code", "200"), ("route", 'a"b\\c\nd'))] == 1
     )
+
+
+def test_requests_that_ended_together_count_one_by_one() -> None:
+    requests = HttpRequests()
+    requests.observe_all("/a", 200, [0.1, 0.2])
+    requests.observe("/a", 200, 0.3)
+    requests.observe_all("/b", 499, [])
+    assert dict(requests.counts()) == {("/a", 200): 3, ("/b", 499): 0}
+    assert requests.durations()["/a"].count == 3
