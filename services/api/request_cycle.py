@@ -65,8 +65,12 @@ class RequestCycle(RequestResponseCycle):
         if not self.response_started:
             if kind != "http.response.start":
                 raise RuntimeError(f"an answer begins with http.response.start, not {kind}")
+            try:
+                self._head = self._head_of(message["status"], message.get("headers", ()))
+            except RuntimeError:  # nothing was sent: there is still an answer to be had, with a length of its own
+                self.expected_content_length, self.chunked_encoding = 0, None
+                raise
             self.response_started, self.waiting_for_100_continue = True, False
-            self._head = self._head_of(message["status"], message.get("headers", ()))
         elif self.response_complete or kind != "http.response.body":
             raise RuntimeError(f"{kind} does not come here in an answer")
         else:
