@@ -1,4 +1,4 @@
-"""`grayscale worker`: the worker alone. Nothing heavy is imported before it knows how courteous it is to be."""
+"""`grayscale worker`: the worker alone."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ def serve_worker() -> int:
         settings = worker_settings(os.environ)
     except SettingsError as error:
         return _usage(str(error))
-    if settings.is_courteous:
-        from services.worker.courtesy import be_courteous
-
-        be_courteous()
     from services.worker.parent import run_worker
 
     log_as_json("worker", settings.log_level)

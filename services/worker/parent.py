@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from services.shared.telemetry.sum_over_processes import read_total, retire
+from services.worker.courtesy import be_courteous
 from services.worker.health import HealthApp, HealthServer, listen
 from services.worker.settings import METRICS_DIR, PORT, WorkerSettings
 
@@ -104,6 +105,8 @@ class WorkerParent:
     async def _hear_ready(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is not None and await process.stdout.readline():
             self._ready.add(process.pid)
+            if self._settings.is_courteous:
+                be_courteous()  # the session's leader speaks for all its processes
 
 
 def run_worker(settings: WorkerSettings, environment: Mapping[str, str] = os.environ) -> int:

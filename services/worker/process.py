@@ -11,6 +11,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from services.shared.telemetry.sum_over_processes import PUBLISH_S
+from services.worker.courtesy import be_courteous
 from services.worker.parts import WorkerParts, build_parts
 from services.worker.settings import WorkerSettings
 
@@ -46,6 +47,8 @@ class WorkerProcess:
         if not self._finish.is_set():
             parts.listener.start()
             beside += [self._task(parts.keeper.run(), "keeper"), self._task(parts.sender.run(), "webhooks")]
+            if self._settings.is_courteous:  # from now on: loading models behind busy others would take minutes
+                be_courteous()
             running = [self._task(runner.run(), f"runner {number}") for number, runner in enumerate(parts.runners)]
             sys.stdout.buffer.write(READY)
             sys.stdout.buffer.flush()

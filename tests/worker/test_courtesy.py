@@ -11,12 +11,22 @@ import pytest
 from tests.support.stack import ROOT
 
 SHOW = """
-import os
+import os, threading
 from pathlib import Path
 from services.worker.courtesy import be_courteous
+begin, end, seen = threading.Event(), threading.Event(), []
+def other():
+    begin.wait()
+    seen.append((os.nice(0), os.sched_getscheduler(0) == os.SCHED_BATCH))
+before = threading.Thread(target=other)
+before.start()
 be_courteous()
+begin.set()
+before.join()
+other()
+assert seen[0] == seen[1], seen
 group = Path("/proc/self/autogroup")
-print(os.nice(0), os.sched_getscheduler(0) == os.SCHED_BATCH, group.read_text().split()[-1] if group.exists() else "")
+print(*seen[0], group.read_text().split()[-1] if group.exists() else "")
 """
 
 

@@ -28,6 +28,11 @@ class Recorder:
         self._clock = clock
         self._statistics = ModelStatistics(ref)
         self._durations = {stage: Histogram() for stage in Stage}
+        self._steps = (
+            (self._statistics.compute_input, self._durations[Stage.COMPUTE_INPUT]),
+            (self._statistics.compute_infer, self._durations[Stage.COMPUTE_INFER]),
+            (self._statistics.compute_output, self._durations[Stage.COMPUTE_OUTPUT]),
+        )
         self._batch_size = Histogram(BATCH_SIZE_BOUNDS)
         self._failures = dict.fromkeys(FailureReason, 0)
         self._last_s = 0.0
@@ -51,14 +56,14 @@ class Recorder:
         by_size = statistics.batch_executions.get(batch)
         if by_size is None:
             by_size = statistics.batch_executions[batch] = (DurationTotal(), DurationTotal(), DurationTotal())
-        totals = (statistics.compute_input, statistics.compute_infer, statistics.compute_output)
-        stages = (Stage.COMPUTE_INPUT, Stage.COMPUTE_INFER, Stage.COMPUTE_OUTPUT)
-        for seconds, size_total, total, stage in zip(times, by_size, totals, stages, strict=True):
+        for seconds, size_total, (total, histogram) in zip(times, by_size, self._steps, strict=True):
             ns = int(seconds * _NS)
-            size_total.add(ns)
+            size_total.count += 1
+            size_total.ns += ns
             if count:
-                total.add(ns * count, count)
-                self._durations[stage].observe(seconds, count)
+                total.count += count
+                total.ns += ns * count
+                histogram.observe(seconds, count)
         statistics.inference_count += sum(answered)
         if not count:
             return
