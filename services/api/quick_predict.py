@@ -82,15 +82,20 @@ class QuickPredict:
             return Unread.PARSER
         request_id = self._records.begin_quick(fields.get(b"x-request-id"))
         request = QuickRequest(self, connection, post, request_id, begun_s, api_key, cookie)
+        joined = None
         try:
-            request.joined = self._brief.take(
+            joined = self._brief.take(
                 request.model, post.image, request, self._reply,
                 top=DEFAULT_TOP_K, key=key, api_key=api_key.encode() if api_key else None,
             )  # fmt: skip
         finally:
-            if request.joined is None:
+            if joined is None:
                 self._forget(request)
-        return request if request.joined is not None else Unread.PARSER
+        if joined is None:
+            return Unread.PARSER
+        if not joined.done():
+            request.joined = joined
+        return request
 
     def _end_turn(self) -> None:
         self._in_turn = False

@@ -10,7 +10,10 @@ import pytest
 import pytest_asyncio
 
 from services.api.bounded_protocol import BoundedProtocol
+from services.api.quick_predict import QuickRequest
 from services.api.request_cycle import RequestCycle
+from services.shared.brief_predictor import Joined
+from services.shared.engine.batcher import Batcher
 from services.shared.engine.waiting_queue import QueuedRequest
 from tests.support.polling import until
 from tests.support.quick_answers import digits_api, exchanged, png_post
@@ -39,17 +42,22 @@ def alive(kind: type) -> int:
 
 
 @pytest.mark.usefixtures("no_collector")
-async def test_requests_that_are_answered_together_leave_nothing_for_the_collector(api: QuickApi) -> None:
+@pytest.mark.parametrize("size", [None, 1], ids=["in their turn", "at once"])
+async def test_requests_that_are_answered_together_leave_nothing_for_the_collector(
+    api: QuickApi, size: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if size is not None:
+        monkeypatch.setattr(Batcher, "brief_size", size)  # every group is full with its first
     clients = [await api.connect_quick() for _ in range(CLIENTS)]
-    before, cycles, queued = api.spied.answered, alive(RequestCycle), alive(QueuedRequest)
+    kinds = (RequestCycle, QueuedRequest, QuickRequest, Joined)
+    before, living = api.spied.answered, [alive(kind) for kind in kinds]
     for _ in range(TURNS):
         for client in clients:
             await client.send(png_post())
         for client in clients:
             assert (await client.one()).status == 200
     assert api.spied.answered == before + CLIENTS * TURNS
-    assert alive(RequestCycle) - cycles <= CLIENTS  # a connection keeps its last one
-    assert alive(QueuedRequest) - queued == 0
+    assert [alive(kind) for kind in kinds] == living
 
 
 @pytest.mark.usefixtures("no_collector")
