@@ -65,7 +65,9 @@ async def _written(pieces: AsyncIterator[bytes], spool: IO[bytes], blobs: BlobSt
 
 async def _drawn(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     """An iterator that decompresses, a few pieces at a time and never on the event loop."""
-    while drawn := await _in_thread(lambda: list(itertools.islice(pieces, _PIECES_AT_ONCE))):
+    drawn: list[bytes] | None = None
+    while drawn is None or len(drawn) == _PIECES_AT_ONCE:  # fewer: it has ended, and a thread need not be asked again
+        drawn = await _in_thread(lambda: list(itertools.islice(pieces, _PIECES_AT_ONCE)))
         for piece in drawn:
             yield piece
 

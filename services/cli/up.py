@@ -108,7 +108,7 @@ def _worker(environment: Mapping[str, str]) -> Service | None:
     """None where there is no server that keeps jobs."""
     if "GRAYSCALE_REDIS_URL" not in environment:
         return None
-    return Service("worker", ("worker",), {**environment, "GRAYSCALE_WORKER_COURTEOUS": "1"})
+    return Service("worker", ("worker",), {"GRAYSCALE_WORKER_COURTEOUS": "1", **environment})
 
 
 def _log_level() -> str:

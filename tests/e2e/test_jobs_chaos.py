@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -43,35 +44,33 @@ def sizes(rng: random.Random) -> list[int]:
     return found
 
 
-def kill(stack: Stack, victim: str, rng: random.Random) -> None:
-    """SIGKILL; a service that is just being started again has no process, and is spared."""
-    commands = {
-        "worker process": "-m services.worker",
-        "worker": "services.cli worker",
-        "model server": "services.cli model-server",
-        "valkey": "valkey-server",
-        "api process": "-m services.api",
-    }
-    pids = stack.pids(commands[victim])
-    if not pids:
-        return
-    pid = rng.choice(pids)
-    if victim == "worker":
-        os.killpg(pid, signal.SIGKILL)  # with all its processes: nobody is left to hand anything over
-    else:
-        os.kill(pid, signal.SIGKILL)
+COMMANDS = {
+    "worker process": "-m services.worker",
+    "worker": "services.cli worker",
+    "model server": "services.cli model-server",
+    "valkey": "valkey-server",
+    "api process": "-m services.api",
+}
 
 
-async def until_busy(store: RedisJobStore) -> None:
-    """Returns when some chunk is in work, or after BUSY_S."""
+async def until_busy(store: RedisJobStore, stack: Stack, victim: str) -> list[int]:
+    """The processes that a victim has, as soon as it has one while some chunk is in work; or after BUSY_S, whoever is
+    there then."""
     end = time.monotonic() + BUSY_S
     while time.monotonic() < end:
         try:
-            if (await store.stats()).running:
-                return
+            if (await store.stats()).running and (pids := stack.pids(COMMANDS[victim])):
+                return pids
         except Unavailable:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.001)
+    return stack.pids(COMMANDS[victim])
+
+
+def kill(victim: str, pid: int) -> None:
+    """SIGKILL. A whole worker dies with its processes: nobody is left to hand anything over."""
+    with contextlib.suppress(ProcessLookupError):
+        (os.killpg if victim == "worker" else os.kill)(pid, signal.SIGKILL)
 
 
 async def submitted_amid_kills(
@@ -89,9 +88,9 @@ async def submitted_amid_kills(
     for turn, victim in enumerate(VICTIMS):
         numbers = range(len(drawn))[turn * wave : (turn + 1) * wave]
         coming = asyncio.gather(*map(submit, numbers))
-        await until_busy(store)
-        await asyncio.sleep(rng.random() * 0.3)  # not for anything: so that it hits anywhere
-        kill(stack, victim, rng)
+        pids = await until_busy(store, stack, victim)
+        await asyncio.sleep(rng.random() * 0.3)  # for nothing: so that it hits anywhere
+        kill(victim, rng.choice(pids))
         jobs += await coming
     return jobs
 

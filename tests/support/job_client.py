@@ -18,7 +18,7 @@ from tests.support.zip_files import usual_zip
 PREDICT, SUBMIT = "/v1/models/digits/predict", "/v1/models/digits/jobs"
 BOUND_S = 120.0  # a job that the store has lost is made again within a minute and a half
 PATIENCE_S = 60.0
-_AGAIN_S = 0.05
+_AGAIN_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,7 @@ def body_of(kind: str, pictures: Sequence[bytes]) -> tuple[bytes, str]:
     if kind == "zip":
         named = [(f"{index:05d}/{index}.png", data) for index, data in enumerate(pictures)]
         return usual_zip(named), "application/zip"
-    entries = [
-        {"b64": base64.b64encode(data).decode(), "name": f"{index}.png"} for index, data in enumerate(pictures)
-    ]
+    entries = [{"b64": base64.b64encode(data).decode(), "name": f"{index}.png"} for index, data in enumerate(pictures)]
     return orjson.dumps({"images": entries}), "application/json"
 
 
@@ -96,9 +94,11 @@ class JobClient:
 
     async def results(self, job: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The lines that are there."""
-        answer = await self._sent(lambda: self.http.get(job["results_url"]))
-        assert answer.status_code == 200, answer.text
-        return [orjson.loads(line) for line in answer.content.splitlines()]
+        return _lines(await self._sent(lambda: self.http.get(job["results_url"])))
+
+    async def followed(self, job: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The lines as they come until the job has ended, of one answer that is not cut."""
+        return _lines(await self.http.get(job["results_url"], params={"follow": True}, timeout=BOUND_S))
 
     async def _sent(self, send: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
         end = time.monotonic() + PATIENCE_S
@@ -115,6 +115,11 @@ class JobClient:
             self.refused += 1
             assert time.monotonic() < end, f"refused for {PATIENCE_S} s: {said}"
             await asyncio.sleep(_AGAIN_S)
+
+
+def _lines(answer: httpx.Response) -> list[dict[str, Any]]:
+    assert answer.status_code == 200, answer.text
+    return [orjson.loads(line) for line in answer.content.splitlines()]
 
 
 def scores_of(result: Mapping[str, Any]) -> dict[str, float]:
