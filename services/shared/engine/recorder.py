@@ -33,6 +33,7 @@ class Recorder:
             (self._statistics.compute_infer, self._durations[Stage.COMPUTE_INFER]),
             (self._statistics.compute_output, self._durations[Stage.COMPUTE_OUTPUT]),
         )
+        self._queue, self._request = self._durations[Stage.QUEUE], self._durations[Stage.REQUEST]
         self._batch_size = Histogram(BATCH_SIZE_BOUNDS)
         self._failures = dict.fromkeys(FailureReason, 0)
         self._last_s = 0.0
@@ -70,10 +71,8 @@ class Recorder:
         self._last_s = self._clock.now()
         waited_s = [execution.started_s - arrived for arrived in arrived_s]
         whole_s = [execution.split_s - arrived for arrived in arrived_s]
-        self._durations[Stage.QUEUE].observe_all(waited_s)
-        self._durations[Stage.REQUEST].observe_all(whole_s)
-        statistics.queue.add(int(sum(waited_s) * _NS), count)
-        statistics.success.add(int(sum(whole_s) * _NS), count)
+        statistics.queue.add(int(self._queue.observe_all(waited_s) * _NS), count)
+        statistics.success.add(int(self._request.observe_all(whole_s) * _NS), count)
 
     def answered_in_parts(self, queue_s: float, infer_s: float, whole_s: float) -> None:
         """A request whose parts were runs, or in runs, of their own was answered after `whole_s`; the times are those

@@ -57,12 +57,14 @@ class Histogram:
         self._counts[bisect_left(self._bounds, value)] += count
         self._sum += value * count
 
-    def observe_all(self, values: Sequence[float]) -> None:
-        """Adds each value once."""
+    def observe_all(self, values: Sequence[float]) -> float:
+        """Adds each value once; their sum."""
         bounds, counts = self._bounds, self._counts
         for value in values:
             counts[bisect_left(bounds, value)] += 1
-        self._sum += sum(values)
+        total = sum(values)
+        self._sum += total
+        return total
 
     def snapshot(self) -> HistogramSnapshot:
         return HistogramSnapshot(self._bounds, tuple(self._counts), self._sum)
