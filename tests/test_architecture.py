@@ -72,6 +72,8 @@ IMPLEMENTATIONS = {
     "services.shared.jobs.memory_queue",
     "services.shared.jobs.redis",
     "services.shared.jobs.celery",
+    "services.shared.release_store.memory",
+    "services.shared.release_store.redis",
     "services.shared.blobs.disk",
     "services.shared.blobs.memory",
     "services.shared.blobs.obstore",
@@ -113,6 +115,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "kombu": ("services.shared.jobs.celery_app", "services.worker"),
     "httpcore": ("services.shared.outbound",),
     "python_multipart": ("services.api.uploads", "services.api.form_stream", "services.api.job_body"),
+    "yaml": ("services.shared.release.plan_yaml",),
     "obstore": ("services.shared.blobs.obstore", "exporters"),
 }
 

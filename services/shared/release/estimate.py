@@ -1,0 +1,119 @@
+"""Point estimates and always-valid intervals of a guardrail's metric: what people are shown beside the evidence. Pure.
+
+Those of shares, means and quantiles are asymptotic (`mean_evidence.py`). A verdict rests on none of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from services.shared.release.finding import Numbers, limit_of
+from services.shared.release.latency_histogram import LatencySnapshot
+from services.shared.release.mean_evidence import Difference, Sample, mixing_rate
+from services.shared.release.metric_cells import ACCURACY, PREDICTION_SHIFT, REWARD, cells_of, quantile_of
+from services.shared.release.observation import StepTotals
+from services.shared.release.plan import Guardrail
+from services.shared.release.rate_evidence import Numbers as Cells
+from services.shared.release.shift_evidence import distance_by_chance, total_variation
+
+TUNED_TO = 1000.0  # answers of the candidate for which intervals are narrowest
+
+
+def numbers_of(guardrail: Guardrail, steps: Sequence[StepTotals], classes: tuple[int, ...], alpha: float) -> Numbers:
+    """`steps` are those that say something about the metric, the current one last; none: nothing is known. `alpha` is
+    the chance that the true value is ever outside the interval."""
+    if not steps:
+        return Numbers()
+    metric, current = guardrail.metric, steps[-1]
+    q = quantile_of(metric)
+    if q is not None:
+        return _of_quantile(current.candidate.snapshot.latency, current.stable.snapshot.latency, q, alpha)
+    if metric == PREDICTION_SHIFT:
+        c_cells, s_cells = (np.array(cells_of(metric, arm, classes)) for arm in (current.candidate, current.stable))
+        return _of_shift(c_cells, s_cells, alpha)
+    strata = [_samples(metric, step) for step in steps]
+    c, s = strata[-1]
+    candidate, stable = _mean(c), _mean(s)
+    counts = int(c.count), int(s.count)
+    if limit_of(guardrail)[0] == "max":
+        return Numbers(candidate, stable, *counts, candidate, _alone([c for c, _ in strata], alpha))
+    difference = Difference()
+    for one, other in strata:
+        difference = difference.add(one, other)
+    return Numbers(candidate, stable, *counts, candidate - stable, _around(difference, alpha))
+
+
+def difference_of(metric: str, steps: Sequence[StepTotals]) -> Difference:
+    """Candidate less stable over all steps."""
+    difference = Difference()
+    for step in steps:
+        difference = difference.add(*_samples(metric, step))
+    return difference
+
+
+def rate_for(difference: Difference, alpha: float) -> float:
+    """The mixing rate for TUNED_TO answers of the variance that was observed."""
+    return mixing_rate(max(difference.v / difference.w, 1e-12) * TUNED_TO, alpha) if difference.w else 1.0
+
+
+def _samples(metric: str, step: StepTotals) -> tuple[Sample, Sample]:
+    if metric == REWARD:
+        return step.candidate.reward, step.stable.reward
+    cells = (cells_of(metric, arm, ()) for arm in (step.candidate, step.stable))
+    c, s = (Sample.of_share(good + bad, good if metric == ACCURACY else bad) for good, bad in cells)
+    return c, s
+
+
+def _mean(sample: Sample) -> float:
+    return sample.total / sample.count if sample.count else math.nan
+
+
+def _around(difference: Difference, alpha: float) -> tuple[float, float]:
+    radius = difference.radius(alpha, rate_for(difference, alpha))
+    return (difference.estimate - radius, difference.estimate + radius) if difference.w else (-math.inf, math.inf)
+
+
+def _alone(samples: Sequence[Sample], alpha: float) -> tuple[float, float]:
+    count, hits = sum(sample.count for sample in samples), sum(sample.total for sample in samples)
+    share = hits / count if count else math.nan
+    low, high = _around(Difference(hits, count * share * (1 - share), count), alpha) if count else (0.0, 1.0)
+    return max(low, 0.0), min(high, 1.0)
+
+
+def _of_quantile(c: LatencySnapshot, s: LatencySnapshot, q: float, alpha: float) -> Numbers:
+    candidate, stable = c.quantile_s(q), s.quantile_s(q)
+    low_c, high_c = _quantile_interval(c, q, alpha / 2)
+    low_s, high_s = _quantile_interval(s, q, alpha / 2)
+    ratio = candidate / stable if c.count and s.count else math.nan
+    return Numbers(candidate, stable, c.count, s.count, ratio, (low_c / high_s, high_c / low_s if low_s else math.inf))
+
+
+def _quantile_interval(latency: LatencySnapshot, q: float, alpha: float) -> tuple[float, float]:
+    """The quantiles at q less and plus the radius of the share below (Howard & Ramdas, arXiv 1906.09712)."""
+    count = latency.count
+    if not count:
+        return 0.0, math.inf
+    below = Difference(q * count, count * q * (1 - q), count)
+    radius = below.radius(alpha, rate_for(below, alpha))
+    low = latency.quantile_s(q - radius) if q > radius else 0.0
+    return low, latency.quantile_s(q + radius) if q + radius < 1 else math.inf
+
+
+def _of_shift(c: Cells, s: Cells, alpha: float) -> Numbers:
+    """The estimate is what is left when the distance that identical arms show by chance is taken away."""
+    distance, chance = float(total_variation(c, s)), float(distance_by_chance(c, s))
+    counts = int(c.sum()), int(s.sum())
+    if not min(counts):
+        return Numbers(count_c=counts[0], count_s=counts[1])
+    radius = sum(_shares_radius(count, len(c), alpha / 2) for count in counts)
+    interval = max(distance - radius, 0.0), min(distance + radius, 1.0)
+    return Numbers(distance, 0.0, *counts, max(distance - chance, 0.0), interval)
+
+
+def _shares_radius(count: int, cells: int, alpha: float) -> float:
+    """How far, in total variation, observed shares are from the true ones at all times: Weissman et al. (HP Labs
+    HPL-2003-97), theorem 2.1, with alpha / (count (count + 1)) spent on each count."""
+    return math.sqrt(math.log((2.0**cells - 2) * count * (count + 1) / alpha) / (2 * count))
