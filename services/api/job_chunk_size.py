@@ -8,8 +8,8 @@ from services.shared.telemetry.base import ModelStatistics
 
 LARGEST = 64
 BATCHES = 4  # while one of them runs the next is decoded, and a chunk's round trips to the store are shared by all
-# What a lost chunk costs, about the longest that a cancelled job goes on, and how long other workers may have nothing to
-# do while one works on a job's last chunk: with 4 s, 260 images of ResNet-50 took a fifth longer.
+# What a lost chunk costs, about the longest that a cancelled job goes on, and how long other workers may have nothing
+# to do while one works on a job's last chunk: with 4 s, 260 images of ResNet-50 took a fifth longer.
 LONGEST_S = 0.5
 
 
