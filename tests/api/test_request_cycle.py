@@ -110,7 +110,7 @@ async def test_the_application_is_told_what_there_is_already() -> None:
     seen: list[tuple[bool, bool]] = []
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
+        exchange: Any = exchange_of(scope)
         assert isinstance(exchange, RequestCycle)
         assert scope["extensions"][EXCHANGE] is exchange
         seen.append((exchange.body_complete, exchange.disconnected))
