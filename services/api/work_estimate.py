@@ -8,6 +8,7 @@ from dataclasses import dataclass
 COLD_S = 0.05  # the cost of a kind that was never seen: what a heavy classifier needs on one core
 _WINDOW_S, _WINDOW_DONE = 0.1, 8  # a window is as long as both need, so that one batch or one slow run does not fill it
 _SPARSE_S = 0.5  # a window this long needs only one request to be complete
+_TOGETHER_S = 0.02  # completions that follow each other so closely may be those of one batch
 _MEMORY_S = 0.2
 _MAX_STEP = math.log(4.0)  # of one window, so that a pause of the whole process does not pass for its speed
 _ALONE_WEIGHT = 0.2
@@ -47,6 +48,8 @@ class WorkEstimate:
         self._busy_since_s = 0.0
         self._busy_s = 0.0  # of this window, without the stretch since `_busy_since_s`
         self._done = 0  # in this window
+        self._row_since_s = self._last_done_s = 0.0  # completions without a pause, and the last of them
+        self._busy_done_s = 0.0  # of this window, until the last completion
 
     def cost_s(self, name: object) -> float:
         """Of one request of that kind."""
@@ -91,12 +94,17 @@ class WorkEstimate:
         return kind
 
     def _complete(self, kind: RequestKind, now_s: float) -> None:
-        # The window ends before the request that shows it to be long enough: what completes together, as a batch does,
-        # must lie in one window, behind the time that it took.
-        busy_s = self._busy_s + now_s - self._busy_since_s
-        if self._done and busy_s >= (_WINDOW_S if self._done >= _WINDOW_DONE else _SPARSE_S):
-            self._learn(busy_s)
-            self._busy_s, self._busy_since_s, self._done = 0.0, now_s, 0
+        # A window ends with a completion, because the time before one is what it took; and not within those that belong
+        # together, as a batch's do: the first of them would seem to have taken the time of all. So it ends where a pause
+        # follows, or when completions have gone on for longer than answers to a batch are written.
+        paused = now_s - self._last_done_s >= _TOGETHER_S
+        if paused or now_s - self._row_since_s >= _WINDOW_S:
+            if self._busy_done_s >= (_WINDOW_S if self._done >= _WINDOW_DONE else _SPARSE_S):
+                self._learn(self._busy_done_s)
+                self._busy_s, self._done = self._busy_s - self._busy_done_s, 0
+            self._row_since_s = now_s
+        self._last_done_s = now_s
+        self._busy_done_s = self._busy_s + now_s - self._busy_since_s
         kind.done += 1
         kind.known = True
         self._done += 1

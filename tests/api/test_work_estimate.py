@@ -156,3 +156,19 @@ def test_whatever_happens_costs_stay_positive_and_the_sum_is_that_of_what_is_in_
     while course._there:
         course.go()
     assert course.estimate.expected_s == pytest.approx(0.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("spread_s", [0.0, 0.005])
+def test_a_large_batch_that_completes_together_does_not_make_each_of_its_requests_dear(spread_s: float) -> None:
+    """Behind a model server 32 pictures take 1.6 s and end in the same instant, or while their answers are written."""
+    course = Course()
+    course.come("a", 8)
+    course.flow(3.0, {"a": 0.05})
+    course.come("a", 24)
+    for _ in range(5):
+        course.now_s += 32 * 0.05
+        for _ in range(32):
+            course.now_s += spread_s / 32
+            course.go()
+            course.come("a")
+            assert course.estimate.cost_s("a") == pytest.approx(0.05, rel=0.3)
