@@ -94,9 +94,9 @@ class WorkEstimate:
         return kind
 
     def _complete(self, kind: RequestKind, now_s: float) -> None:
-        # A window ends with a completion, because the time before one is what it took; and not within those that belong
-        # together, as a batch's do: the first of them would seem to have taken the time of all. So it ends where a pause
-        # follows, or when completions have gone on for longer than answers to a batch are written.
+        # A window ends with a completion, because the time before one is what it took; and not within those that
+        # belong together, as a batch's do: the first would seem to have taken the time of all. So it ends where a
+        # pause follows, or when completions have gone on for longer than answers to a batch are written.
         paused = now_s - self._last_done_s >= _TOGETHER_S
         if paused or now_s - self._row_since_s >= _WINDOW_S:
             if self._busy_done_s >= (_WINDOW_S if self._done >= _WINDOW_DONE else _SPARSE_S):
