@@ -9,6 +9,7 @@ COLD_S = 0.05  # the cost of a kind that was never seen: what a heavy classifier
 _WINDOW_S, _WINDOW_DONE = 0.1, 8  # a window is as long as both need, so that one batch or one slow run does not fill it
 _SPARSE_S = 0.5  # a window this long needs only one request to be complete
 _TOGETHER_S = 0.02  # completions that follow each other so closely may be those of one batch
+_SAME_BATCH_S = 0.005  # and these are: the first of them were worked on by a busy process, so the others were too
 _MEMORY_S = 0.2
 _MAX_STEP = math.log(4.0)  # of one window, so that a pause of the whole process does not pass for its speed
 _ALONE_WEIGHT = 0.2
@@ -79,6 +80,8 @@ class WorkEstimate:
                     self._complete(kind, now_s)
                 if self._working == self._busy_from:
                     self._busy_s += now_s - self._busy_since_s
+            elif worked and now_s - self._last_done_s < _SAME_BATCH_S:
+                self._count(kind, now_s)
             elif worked:
                 self._at_most(kind, now_s - began_s)
             self._working -= 1
@@ -103,8 +106,11 @@ class WorkEstimate:
                 self._learn(self._busy_done_s)
                 self._busy_s, self._done = self._busy_s - self._busy_done_s, 0
             self._row_since_s = now_s
-        self._last_done_s = now_s
         self._busy_done_s = self._busy_s + now_s - self._busy_since_s
+        self._count(kind, now_s)
+
+    def _count(self, kind: RequestKind, now_s: float) -> None:
+        self._last_done_s = now_s
         kind.done += 1
         kind.known = True
         self._done += 1

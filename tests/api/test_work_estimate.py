@@ -172,3 +172,16 @@ def test_a_large_batch_that_completes_together_does_not_make_each_of_its_request
             course.go()
             course.come("a")
             assert course.estimate.cost_s("a") == pytest.approx(0.05, rel=0.3)
+
+
+@pytest.mark.parametrize("together", [2, 4, 8])
+def test_batches_of_as_many_requests_as_make_a_process_busy_are_counted_whole(together: int) -> None:
+    course = Course()
+    course.come("a", max(together, BUSY_FROM))
+    for _ in range(30):
+        course.now_s += together * 0.1
+        for _ in range(together):
+            course.now_s += 0.0003  # while an answer is written
+            course.go()
+        course.come("a", together)
+    assert course.estimate.cost_s("a") == pytest.approx(0.1, rel=0.1)

@@ -58,7 +58,7 @@ class BatchPlan:
 
 
 _ONE = BatchPlan(1)
-_GAIN = 1.05
+_GAIN = 1.1
 _TURN_MIN_S, _TURN_MAX_S = 0.0025, 0.05
 
 
@@ -83,7 +83,7 @@ def batch_rules(config: ModelConfig, run_s: Mapping[int, float]) -> BatchRules:
 
 
 def paying_size(run_s: Mapping[int, float]) -> int | None:
-    """The smallest batch size whose seconds per element are within a twentieth of the best; None when not all were
+    """The smallest batch size whose seconds per element are within a tenth of the best; None when not all were
     measured.
 
     Larger ones gain nothing and make everyone wait for the slowest: on a CPU a large network often runs one picture at

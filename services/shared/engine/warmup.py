@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -66,20 +67,35 @@ def _measured(model: LoadedModel, config: ModelConfig, clock: Clock) -> dict[int
     """
     largest = max(config.max_batch_size, 1)
     largest_run_s = _timed_run(model, config, largest, clock)
+    if 2 * largest_run_s >= _AGAIN_S:
+        return _beside_one(model, config, used_sizes(config, largest_run_s), clock)
     seconds = {size: _timed_run(model, config, size, clock) for size in few_sizes(config)}
-    if sum(seconds.values()) < _AGAIN_S:  # brief runs are told apart only when they are measured more than once
-        again = {
-            size: min(before_s, *(_timed_run(model, config, size, clock) for _ in range(_AGAIN)))
-            for size, before_s in seconds.items()
-        }
-        surpluses = sorted(seconds[size] - again[size] for size in seconds)
-        seconds = again
-        if surpluses[len(surpluses) // 2] <= _UNNOTICED_S:
-            return {size: expected_s(seconds, size) for size in range(1, largest + 1)}
+    # Brief runs are told apart only when they are measured more than once.
+    again = {
+        size: min(before_s, *(_timed_run(model, config, size, clock) for _ in range(_AGAIN)))
+        for size, before_s in seconds.items()
+    }
+    surpluses = sorted(seconds[size] - again[size] for size in seconds)
+    if surpluses[len(surpluses) // 2] <= _UNNOTICED_S:
+        return {size: expected_s(again, size) for size in range(1, largest + 1)}
     for size in used_sizes(config, largest_run_s):
-        if size not in seconds:
-            seconds[size] = _timed_run(model, config, size, clock)
-    return seconds
+        if size not in again:
+            again[size] = _timed_run(model, config, size, clock)
+    return again
+
+
+def _beside_one(model: LoadedModel, config: ModelConfig, sizes: Sequence[int], clock: Clock) -> dict[int, float]:
+    """Seconds of a run of each size as they would be in the quietest moment: what runs of one element before and after
+    it take more than the quickest of them, a run is taken to have taken more, too. Others use the cores meanwhile,
+    often another process that loads the same model, and would decide which size seems to pay."""
+    ones_s, runs_s = [_timed_run(model, config, 1, clock)], {}
+    for size in sizes:
+        if size > 1:
+            runs_s[size] = _timed_run(model, config, size, clock)
+            ones_s.append(_timed_run(model, config, 1, clock))
+    best_s = min(ones_s)
+    beside_s = [min(before, after) for before, after in pairwise(ones_s)]  # rather too little: small sizes hurt nobody
+    return {1: best_s, **{size: runs_s[size] * best_s / one_s for size, one_s in zip(runs_s, beside_s, strict=True)}}
 
 
 def expected_s(seconds: Mapping[int, float], size: int) -> float:

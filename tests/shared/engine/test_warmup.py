@@ -11,6 +11,7 @@ from services.shared.backends.base import Placement
 from services.shared.backends.fake import FakeBackend, FakeModel, FakeScript
 from services.shared.clock import ManualClock, SystemClock
 from services.shared.config_pbtxt import parse_config
+from services.shared.engine.batch_plan import paying_size
 from services.shared.engine.warmup import expected_s, used_sizes, warm, warmup_inputs
 from services.shared.errors import InferenceFailed
 from services.shared.model_config import ModelConfig
@@ -78,7 +79,17 @@ def test_slow_model_is_warmed_with_fewer_sizes() -> None:
     clock, settings = ManualClock(), config(config_text(max_batch_size=8))
     model = load(settings, timed(clock, lambda size: 0.1 * size))
     assert warm(model, settings, Path("m"), clock) == pytest.approx({1: 0.1, 2: 0.2, 4: 0.4, 8: 0.8})
-    assert model.batches == [8, 8, 4, 2, 1]
+    assert model.batches == [8, 1, 8, 1, 4, 1, 2, 1]
+
+
+def test_a_time_in_which_others_use_the_cores_does_not_make_a_size_seem_dear() -> None:
+    clock, settings = ManualClock(), config(config_text(max_batch_size=8))
+    runs = iter([1.0] * 3 + [2.5] * 3 + [1.0] * 2)  # 1, 4 and 1 again, while another process loads its model
+
+    model = load(settings, timed(clock, lambda size: 0.1 * size * next(runs)))
+    took = warm(model, settings, Path("m"), clock)
+    assert took[4] == pytest.approx(0.4, rel=0.01)
+    assert paying_size(took) == 1
 
 
 @pytest.mark.parametrize(("size", "seconds"), [(1, 1.0), (2, 2.0), (3, 2.5), (4, 3.0), (5, 3.5), (6, 4.0), (8, 5.0)])
