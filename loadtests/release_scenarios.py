@@ -24,7 +24,9 @@ from loadtests.release_world import (
     simulate,
 )
 from services.shared.release.ab_test import AbPlan, Winner, compare, fixed_sample_size
-from services.shared.release.mean_evidence import Sample
+from services.shared.release.analysis import MIN_REWARDS
+from services.shared.release.estimate import log_evidence_below
+from services.shared.release.mean_evidence import Difference, Sample
 from services.shared.release.rate_evidence import Line
 
 GUARDRAILS = 4
@@ -84,10 +86,52 @@ def guarded() -> tuple[Guarded, ...]:
     )
 
 
-def bursty(own: bool) -> Arms:
-    """Latencies at the limit, where one second in fifty begins a burst in which all answers take three times as long:
-    of both arms together, or of each arm at its own times."""
-    c = np.stack((latencies(1.2), latencies(1.2 * BURST_FACTOR)))[:, None]
+def also_guarded() -> tuple[Guarded, ...]:
+    """Those that the four are not: each by itself, with the same share of alpha."""
+    wrong, fast = shares(0.10), latencies(1.0)
+    same = Arms(fast, fast)
+    at_limit = Arms(latencies(1.2), fast)
+    return (
+        Guarded("accuracy", rate_test(Line(1, 0.01)), Arms(wrong, wrong), Arms(shares(0.11), wrong), 0.01),
+        Guarded("latency_p50", latency_test(0.5, 1.2), same, at_limit),
+        Guarded("latency_p90", latency_test(0.9, 1.2), same, at_limit),
+        Guarded("latency_p99", latency_test(0.99, 1.2), same, at_limit),
+    )
+
+
+def rewards_failed(worse: float, releases: int, seed: int, *, limit: float = 0.1) -> float:
+    """The share of releases that a guardrail on rewards throws out: exponential ones of mean 1, the candidate's mean
+    lower by `worse`, looked at every second of the steps."""
+    rng = np.random.default_rng(seed)
+    failed = 0
+    for _ in range(releases):
+        strata: list[tuple[Sample, Sample]] = []
+        for phase in STEPS:
+            c = _growing(rng, phase.candidate_per_s, phase.seconds, 1.0 - worse)
+            s = _growing(rng, phase.stable_per_s, phase.seconds, 1.0)
+            looks = (
+                Difference.over([*strata, pair]) for pair in zip(c, s, strict=True) if pair[0].count >= MIN_REWARDS
+            )
+            if any(log_evidence_below(look, -limit, ALPHA_K) >= math.log(1 / ALPHA_K) for look in looks):
+                failed += 1
+                break
+            strata.append((c[-1], s[-1]))
+    return failed / releases
+
+
+def _growing(rng: np.random.Generator, per_s: float, seconds: int, mean: float) -> list[Sample]:
+    """An arm's rewards as each second leaves them."""
+    counts = rng.poisson(per_s, seconds).cumsum()
+    values = rng.exponential(mean, counts[-1])
+    totals, squares = values.cumsum(), (values**2).cumsum()
+    rows = ((int(n), float(totals[n - 1]), float(squares[n - 1])) if n else (0, 0.0, 0.0) for n in counts)
+    return [Sample(*row) for row in rows]
+
+
+def bursty(own: bool, slower: float = 1.2) -> Arms:
+    """Latencies at the limit, or `slower` times stable's, where one second in fifty begins a burst in which all answers
+    take three times as long: of both arms together, or of each arm at its own times."""
+    c = np.stack((latencies(slower), latencies(slower * BURST_FACTOR)))[:, None]
     s = np.stack((latencies(1.0), latencies(BURST_FACTOR)))[:, None]
     return Arms(c, s, burst=0.02, own=own)
 
@@ -126,10 +170,10 @@ def detections(step: Phase = STEPS[0]) -> Iterator[Detection]:
         yield Detection(f"{p:.0%} errors against 0.5 %", by["error_rate"].test, Arms(shares(p), errors), bound, allowed)
     bound = rate_bound(1.0, 0.005, 0.005, ALPHA_K, ratio)
     yield Detection("every answer an error", by["error_rate"].test, Arms(shares(1.0), errors), bound, 0)
-    for slower, allowed in ((1.5, 1.8), (2.0, 0)):
-        bound = quantile_bound(slower, SIGMA, 0.95, 1.2, ALPHA_K, ratio)
-        arms = Arms(latencies(slower), fast)
-        yield Detection(f"{slower:g} times as slow, limit 1.2", by["latency_p95"].test, arms, bound, allowed)
+    for q, slower, allowed in ((0.95, 1.5, 1.8), (0.95, 1.75, 1.8), (0.95, 2.0, 1.8), (0.95, 3.0, 0), (0.5, 1.5, 1.8)):
+        bound = quantile_bound(slower, SIGMA, q, 1.2, ALPHA_K, ratio)
+        name, arms = f"p{100 * q:g} {slower:g} times as slow, limit 1.2", Arms(latencies(slower), fast)
+        yield Detection(name, latency_test(q, 1.2), arms, bound, allowed)
     bound = absolute_bound(0.06, 0.02, ALPHA_K)
     yield Detection("6 % disagree, limit 2 %", by["disagreement"].test, Arms(shares(0.06), shares(0.0)), bound, 1.5)
     constant = np.eye(len(CLASSES))[1]

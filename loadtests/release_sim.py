@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from rich.console import Console
@@ -21,12 +22,14 @@ from loadtests.release_scenarios import (
     Guarded,
     ab_declared,
     all_at_limit,
+    also_guarded,
     bursty,
     clustered,
     detect,
     detections,
     guarded,
     narrower,
+    rewards_failed,
 )
 from loadtests.release_world import STEPS, Arms, simulate
 
@@ -50,16 +53,24 @@ def share_row(section: str, what: str, share: float, most: float, *, promised: b
     )
 
 
-def false_rollbacks(releases: int, seed: int) -> Iterator[Row]:
+def false_rollbacks(releases: int, seed: int, *, peeking: bool = False) -> Iterator[Row]:
+    """`peeking`: a z-test that is looked at as often takes the place of the e-process of the error rate."""
     at_limit, any_failed = all_at_limit(releases, seed)
+    z_failed = float((at_limit["error_rate"].z_look > 0).mean())
     for name, outcomes in at_limit.items():
-        yield share_row("at the limit", name, float((outcomes.look > 0).mean()), ALPHA_K)
+        z_test = peeking and name == "error_rate"
+        yield share_row("at the limit", name, z_failed if z_test else float((outcomes.look > 0).mean()), ALPHA_K)
     yield share_row("at the limit", "all guardrails together", any_failed, ALPHA)
+    for index, guard in enumerate(also_guarded()):
+        outcomes = simulate(guard.at_limit, guard.test, ALPHA_K, releases=releases, seed=seed + 10 + index)
+        yield share_row("at the limit", guard.name, float((outcomes.look > 0).mean()), ALPHA_K)
+    yield share_row("at the limit", "reward (asymptotic)", rewards_failed(0.1, releases, seed + 20), ALPHA_K)
     _, any_failed = all_at_limit(releases, seed + 100, same=True)
     yield share_row("identical arms", "all guardrails together", any_failed, IDENTICAL)
-    peeking = float((at_limit["error_rate"].z_look > 0).mean())
-    figure, promised = f"{peeking:.2%}", f"> {ALPHA_K:.2%}: it must be caught"
-    yield Row("a peeking z-test", "error_rate, at the limit", figure, promised, peeking > ALPHA_K)
+    caught = share_row("a peeking z-test", "error_rate, at the limit", z_failed, ALPHA_K).kept is False
+    yield Row(
+        "a peeking z-test", "error_rate, at the limit", f"{z_failed:.2%}", f"> {ALPHA_K:.2%}: must be caught", caught
+    )
 
 
 def correlated(releases: int, seed: int) -> Iterator[Row]:
@@ -78,8 +89,9 @@ def correlated(releases: int, seed: int) -> Iterator[Row]:
     yield share_row(
         "latency shape", "half the spread, p95 at the limit", failed(latency, narrower()), ALPHA_K, promised=False
     )
-    own = failed(latency, bursty(True))
-    yield share_row("latency bursts", "of each arm by itself, at the limit", own, ALPHA_K, promised=False)
+    for slower, where in ((1.2, "at the limit"), (1.0, "identical")):
+        own = failed(latency, bursty(True, slower))
+        yield share_row("latency bursts", f"of each arm by itself, {where}", own, ALPHA_K, promised=False)
 
 
 def detected(releases: int, seed: int) -> Iterator[Row]:
@@ -104,10 +116,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--releases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--peeking-z-test", action="store_true", help="in the place of one guardrail: exits with 1")
     arguments = parser.parse_args()
     table = Table("", "", "simulated", "promised", "kept")
     rows: list[Row] = []
-    for part in (false_rollbacks, correlated, detected, ab_tests):
+    rollbacks = partial(false_rollbacks, peeking=arguments.peeking_z_test)
+    for part in (rollbacks, correlated, detected, ab_tests):
         for row in part(arguments.releases, arguments.seed):
             rows.append(row)
             kept = "" if row.kept is None else "yes" if row.kept else "NO"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Any
 
@@ -12,8 +12,15 @@ import numpy as np
 
 from services.shared.release.guardrail_evidence import LEAST_IN_BLOCK, WINDOW
 from services.shared.release.latency_histogram import BUCKETS, upper_bound_s
-from services.shared.release.quantile_evidence import after_latencies, log_quantile_evidence
-from services.shared.release.rate_evidence import Block, Line, after_block, first_stakes
+from services.shared.release.quantile_evidence import (
+    LEAST_PAST,
+    after_latencies,
+    can_be_split,
+    log_quantile_evidence,
+    prior_of,
+    random_half,
+)
+from services.shared.release.rate_evidence import RATES, Block, Line, after_block, first_stakes
 from services.shared.release.shift_evidence import after_predictions
 
 Array = np.ndarray[Any, Any]
@@ -23,12 +30,15 @@ MEDIAN_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """A guardrail's e-process over many releases: the same functions that judge a real one."""
+    """A guardrail's e-process over many releases: the same mathematics that judges a real one. `splits`: where nothing
+    is known of stable, half of its first block is what is known."""
 
     bet: Bet
     processes: int = 1
     learns_first: bool = True
     paired: bool = True
+    splits: bool = False
+    prior: Array = field(default_factory=lambda: RATES)
 
 
 def rate_test(line: Line, *, prior: bool = False) -> Test:
@@ -41,7 +51,10 @@ def rate_test(line: Line, *, prior: bool = False) -> Test:
 
 
 def latency_test(q: float, max_ratio: float) -> Test:
-    return Test(lambda stakes, _pc, ps, c, s: after_latencies(stakes, ps, c, s, q, max_ratio), processes=2)
+    def bet(stakes: Array, _past_c: Array, past_s: Array, c: Array, s: Array) -> Array:
+        return after_latencies(stakes, past_s, c, s, q, max_ratio)
+
+    return Test(bet, processes=2, splits=True, prior=prior_of(q))
 
 
 def shift_test(most: float) -> Test:
@@ -105,7 +118,7 @@ def simulate(
     """Looks at every second. `margin` is the limit of the z-test, which takes the last cell for bad answers."""
     rng = np.random.default_rng(seed)
     cells = arms.c.shape[-1]
-    stakes = first_stakes((releases, test.processes))
+    stakes = first_stakes((releases, test.processes), test.prior)
     past_c, past_s, new_c, new_s, all_c, all_s = (np.zeros((releases, cells), int) for _ in range(6))
     look, z_look, requests = (np.zeros(releases, int) for _ in range(3))
     bursting = np.zeros((2, releases), bool)
@@ -119,8 +132,10 @@ def simulate(
             new_c, new_s, all_c, all_s = new_c + c, new_s + s, all_c + c, all_s + s
             least_s = new_s.sum(axis=-1) if test.paired else LEAST_IN_BLOCK
             whole = np.minimum(new_c.sum(axis=-1), least_s) >= (LEAST_IN_BLOCK if test.paired else 1)
-            ready = whole & ((past_s.sum(axis=-1) >= 20) if test.learns_first else True)
-            bet = test.bet(stakes, past_c, past_s, new_c, new_s).reshape(stakes.shape)
+            learned = _first_halves(test, past_s, new_s, whole)
+            known = (past_s + learned).sum(axis=-1)
+            ready = whole & ((known >= LEAST_PAST) if test.learns_first else True)
+            bet = test.bet(stakes, past_c, past_s + learned, new_c, new_s - learned).reshape(stakes.shape)
             stakes = np.where(ready[:, None, None], bet, stakes)
             past_c, past_s = past_c + whole[:, None] * new_c, past_s + whole[:, None] * new_s
             full = past_s.sum(axis=-1, keepdims=True) > WINDOW
@@ -141,6 +156,16 @@ def _draw(rng: np.random.Generator, shares: Array, per_s: float, releases: int, 
         shares = shares[bursting.astype(int), 0]
     drawn: Array = rng.multinomial(counts, shares)
     return drawn
+
+
+def _first_halves(test: Test, past_s: Array, new_s: Array, whole: Array) -> Array:
+    """What of stable's block is known beforehand: half of it where nothing was known and it is enough."""
+    halves = np.zeros_like(new_s)
+    if test.splits:
+        for row in np.flatnonzero(whole & (past_s.sum(axis=-1) < LEAST_PAST)):
+            if can_be_split(int(new_s[row].sum())):
+                halves[row] = random_half(new_s[row])
+    return halves
 
 
 def _next_bursts(rng: np.random.Generator, arms: Arms, bursting: Array) -> Array:

@@ -10,18 +10,20 @@ from loadtests.release_scenarios import (
     ALPHA_K,
     Detection,
     ab_declared,
+    also_guarded,
     bursty,
     clustered,
     detect,
     detections,
     guarded,
+    rewards_failed,
 )
 from loadtests.release_sim import share_row
 from loadtests.release_world import STEPS, Phase, simulate
 
 RELEASES = 200
 SHORT = (Phase(60, 10, 190), Phase(40, 50, 150))
-GUARDED = {guard.name: guard for guard in guarded()}
+GUARDED = {guard.name: guard for guard in (*guarded(), *also_guarded())}
 DETECTIONS = {detection.name: detection for detection in detections()}
 
 
@@ -50,7 +52,13 @@ def test_a_peeking_z_test_does_not_pass() -> None:
         guard.at_limit, guard.test, ALPHA_K, releases=RELEASES, seed=13, steps=STEPS[:2], margin=guard.margin
     )
     assert (outcomes.z_look > 0).mean() > most_by_chance(ALPHA_K, RELEASES)
+    assert share_row("at the limit", guard.name, float((outcomes.z_look > 0).mean()), ALPHA_K).kept is False
     assert (outcomes.look > 0).mean() <= most_by_chance(ALPHA_K, RELEASES)
+
+
+def test_rewards_at_the_limit_are_rarely_thrown_out_and_worse_ones_are() -> None:
+    assert rewards_failed(0.1, 60, 22) <= most_by_chance(ALPHA_K, 60)
+    assert rewards_failed(0.3, 10, 23) == 1
 
 
 def test_keys_of_one_error_rate_may_ask_by_zipfs_law_and_bursts_may_come_to_both_arms() -> None:

@@ -26,12 +26,14 @@ class Winner(enum.StrEnum):
 @dataclass(frozen=True, slots=True)
 class AbPlan:
     """`per_arm` values are planned for each arm, of about that `variance` (p (1 - p) of a share). `alpha` is the chance
-    to declare any winner when there is none, shared by as many `comparisons` with stable as there are arms."""
+    to declare any winner when there is none, shared by as many `comparisons` with stable as there are arms. What is
+    better is the higher mean, or the lower one."""
 
     per_arm: int
     variance: float
     alpha: float = 0.05
     comparisons: int = 1
+    lower_is_better: bool = False
 
     @property
     def each_alpha(self) -> float:
@@ -53,12 +55,13 @@ class AbResult:
     sentence: str
 
 
-def compare(plan: AbPlan, strata: Iterable[tuple[Sample, Sample]]) -> AbResult:
-    """What (candidate, stable) in all strata say together."""
-    difference, least = Difference(), [0.0, 0.0]
-    for c, s in strata:
-        difference = difference.add(c, s)
-        least = [least[0] + c.count, least[1] + s.count]
+def compare(
+    plan: AbPlan, strata: Iterable[tuple[Sample, Sample]], names: tuple[str, str] = ("the candidate", "stable")
+) -> AbResult:
+    """What (candidate, stable) in all strata say together; `names` are what the sentence calls them."""
+    strata = list(strata)
+    difference = Difference.over(strata)
+    least = [math.fsum(c.count for c, _ in strata), math.fsum(s.count for _, s in strata)]
     if not difference.w or min(least) < LEAST_VALUES:
         nothing = f"too early: each arm needs {LEAST_VALUES} values, and there are {least[0]:,.0f} and {least[1]:,.0f}"
         return AbResult(Winner.OPEN, difference.estimate, (-math.inf, math.inf), 1.0, nothing)
@@ -66,14 +69,14 @@ def compare(plan: AbPlan, strata: Iterable[tuple[Sample, Sample]]) -> AbResult:
     evidence = difference.log_evidence(plan.rate)
     winner = Winner.OPEN
     if evidence >= math.log(1 / plan.each_alpha):
-        winner = Winner.CANDIDATE if lift > 0 else Winner.STABLE
+        winner = Winner.CANDIDATE if (lift > 0) is not plan.lower_is_better else Winner.STABLE
     interval = (lift - radius, lift + radius)
     said = {
         Winner.OPEN: "no winner yet",
-        Winner.CANDIDATE: "the candidate is better",
-        Winner.STABLE: "stable is better",
+        Winner.CANDIDATE: f"{names[0]} is better",
+        Winner.STABLE: f"{names[1]} is better",
     }[winner]
-    sentence = f"{said}: a lift of {lift:+.4g}, between {interval[0]:+.4g} and {interval[1]:+.4g}"
+    sentence = f"{said}: a difference of {lift:+.4g}, between {interval[0]:+.4g} and {interval[1]:+.4g}"
     return AbResult(winner, lift, interval, math.exp(min(evidence, 700.0)), sentence)
 
 

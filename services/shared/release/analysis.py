@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from services.shared.release.estimate import difference_of, numbers_of, rate_for
+from services.shared.release.estimate import difference_of, log_evidence_below, numbers_of
 from services.shared.release.finding import Finding, Numbers, excess, limit_in_words, limit_of, sentence
-from services.shared.release.guardrail_evidence import Evidence, after_look
+from services.shared.release.guardrail_evidence import Evidence, after_looks
 from services.shared.release.metric_cells import ACCURACY, PREDICTION_SHIFT, REWARD, applies
 from services.shared.release.observation import Observation, StepTotals
 from services.shared.release.plan import ALPHA, MIN_REQUESTS, PROMQL, Guardrail
@@ -25,6 +25,7 @@ from services.shared.release.verdict import Outcome, Verdict
 MIN_LABELS = 20  # of either arm, before feedback lets a step pass
 MIN_REWARDS = 100  # of either arm, before a mean is judged: its guarantee is asymptotic
 _FORMAT = 1
+_WITHOUT_BETS = frozenset({PROMQL, REWARD})  # a plain threshold, and an asymptotic test of means
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,38 @@ class Assessment:
     ratio_evidence: float = 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What a look at one candidate judges it by. Of several `arms` each is assessed by itself against stable, and gets
+    its part of alpha."""
+
+    observation: Observation
+    guardrails: Sequence[Guardrail]
+    state: AnalysisState = field(default_factory=AnalysisState)
+    alpha: float = ALPHA
+    min_requests: int = MIN_REQUESTS
+    arms: int = 1
+
+
+def assess_many(cases: Sequence[Case]) -> list[tuple[Assessment, AnalysisState]]:
+    """`assess` of each, in their order, for less: stakes are moved together."""
+    before = [case.state.evidence or (Evidence(),) * len(case.guardrails) for case in cases]
+    looked = [
+        (evidence, guardrail, case.observation)
+        for case, kept in zip(cases, before, strict=True)
+        for evidence, guardrail in zip(kept, case.guardrails, strict=True)
+        if guardrail.metric not in _WITHOUT_BETS
+    ]
+    after = iter(after_looks(looked))
+    return [
+        _assessed(
+            case,
+            [next(after) if g.metric not in _WITHOUT_BETS else e for e, g in zip(kept, case.guardrails, strict=True)],
+        )
+        for case, kept in zip(cases, before, strict=True)
+    ]
+
+
 def assess(
     observation: Observation,
     guardrails: Sequence[Guardrail],
@@ -67,18 +100,22 @@ def assess(
     min_requests: int = MIN_REQUESTS,
     arms: int = 1,
 ) -> tuple[Assessment, AnalysisState]:
-    """One candidate against stable; of several `arms` each is assessed by itself and gets its part of alpha."""
-    statistical = sum(guardrail.statistical for guardrail in guardrails) * arms
-    share = alpha / max(statistical, 1)
-    evidence = state.evidence or (Evidence(),) * len(guardrails)
-    looks = state.looks or (0,) * len(guardrails)
+    """One candidate against stable."""
+    return assess_many([Case(observation, guardrails, state, alpha, min_requests, arms)])[0]
+
+
+def _assessed(case: Case, evidence: Sequence[Evidence]) -> tuple[Assessment, AnalysisState]:
+    """The judgement, with each guardrail's evidence after the look."""
+    statistical = sum(guardrail.statistical for guardrail in case.guardrails) * case.arms
+    share = case.alpha / max(statistical, 1)
+    looks = case.state.looks or (0,) * len(case.guardrails)
     judged = [
-        _judge(guardrail, observation, known, streak, share)
-        for guardrail, known, streak in zip(guardrails, evidence, looks, strict=True)
+        _judge(guardrail, case.observation, known, streak, share)
+        for guardrail, known, streak in zip(case.guardrails, evidence, looks, strict=True)
     ]
     findings = tuple(finding for finding, _, _ in judged)
-    ratio = ratio_evidence(observation)
-    verdict = _together(observation, findings, ratio, min_requests)
+    ratio = ratio_evidence(case.observation)
+    verdict = _together(case.observation, findings, ratio, case.min_requests)
     after = AnalysisState(tuple(known for _, known, _ in judged), tuple(streak for _, _, streak in judged))
     return Assessment(verdict, findings, _exp(ratio)), after
 
@@ -119,8 +156,6 @@ def _judge(
     if guardrail.metric == REWARD:
         log_e = _reward_evidence(guardrail, steps, alpha)
         evidence = Evidence(peak=max(evidence.peak, log_e), now=log_e)
-    else:
-        evidence = after_look(evidence, guardrail, observation)
     threshold = 1 / alpha
     outcome, why = _outcome(guardrail, observation, numbers, evidence.peak, alpha)
     said = sentence(guardrail, outcome, numbers, why)
@@ -172,10 +207,7 @@ def _reward_evidence(guardrail: Guardrail, steps: Sequence[StepTotals], alpha: f
     for arm in ("candidate", "stable"):
         if sum(getattr(step, arm).reward.count for step in steps) < MIN_REWARDS:
             return 0.0
-    difference, limit = difference_of(REWARD, steps), -limit_of(guardrail)[1]
-    if not difference.w or difference.estimate >= limit:
-        return 0.0
-    return difference.log_evidence(rate_for(difference, alpha), limit)
+    return log_evidence_below(difference_of(REWARD, steps), -limit_of(guardrail)[1], alpha)
 
 
 def _exp(log_e: float) -> float:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -23,8 +22,11 @@ class ArmSnapshot:
 
     `requests` were answered or failed; `errors` are those that failed, by kind. `latency` is of the answered. `classes`
     are the answered by the first image's best class, `other_classes` those of classes that are not counted apart;
-    `confidence_sum` and `confidence_sumsq` are of that class's score in units and squared units. `compared` answers
-    were held against another version's, `differing` of them had another best class.
+    `confidence_sum` and `confidence_sumsq` are of that class's score in units and squared units.
+
+    Of a shadow: `compared` answers were held against stable's, `differing` of them had another best class; the same by
+    the class that stable gave, where it is counted apart. `largest_difference` is between two scores (numbers, of tasks
+    without classes) for one picture, in units. `dropped` copies were never asked about: there was no room for them.
     """
 
     requests: int = 0
@@ -38,6 +40,10 @@ class ArmSnapshot:
     compared: int = 0
     differing: int = 0
     keys: DistinctKeysSnapshot = field(default_factory=DistinctKeysSnapshot)
+    compared_by_class: Mapping[int, int] = field(default_factory=dict)
+    differing_by_class: Mapping[int, int] = field(default_factory=dict)
+    largest_difference: int = 0
+    dropped: int = 0
 
     @property
     def failed(self) -> int:
@@ -69,6 +75,10 @@ class ArmSnapshot:
             self.compared + other.compared,
             self.differing + other.differing,
             self.keys.merge(other.keys),
+            _sum(self.compared_by_class, other.compared_by_class),
+            _sum(self.differing_by_class, other.differing_by_class),
+            max(self.largest_difference, other.largest_difference),
+            self.dropped + other.dropped,
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -77,28 +87,41 @@ class ArmSnapshot:
             "errors": dict(self.errors),
             "in_flight": self.in_flight,
             "latency": self.latency.to_json(),
-            "classes": [[index, count] for index, count in self.classes.items()],
+            "classes": _pairs(self.classes),
             "other_classes": self.other_classes,
             "confidence_sum": self.confidence_sum,
             "confidence_sumsq": self.confidence_sumsq,
             "compared": self.compared,
             "differing": self.differing,
             "keys": self.keys.to_json(),
+            "compared_by_class": _pairs(self.compared_by_class),
+            "differing_by_class": _pairs(self.differing_by_class),
+            "largest_difference": self.largest_difference,
+            "dropped": self.dropped,
         }
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> ArmSnapshot:
-        """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make."""
+        """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make. One of a process that
+        told nothing of classes that differ, of differences or of what it dropped counts as having none."""
         read = {
             "latency": LatencySnapshot.from_json(document["latency"]),
             "classes": dict(document["classes"]),
             "keys": DistinctKeysSnapshot.from_json(document["keys"]),
+            "compared_by_class": dict(document.get("compared_by_class", ())),
+            "differing_by_class": dict(document.get("differing_by_class", ())),
         }
         return cls(**{**document, **read})
 
 
+def _pairs(counts: Mapping[int, int]) -> list[list[int]]:
+    """A document's keys are texts: these stay numbers."""
+    return [[index, count] for index, count in counts.items()]
+
+
 def _sum(one: Mapping[_Kind, int], other: Mapping[_Kind, int]) -> dict[_Kind, int]:
-    """Not Counter's own `+`, which drops zeros: a cell without answers is still a cell."""
-    total = Counter(one)
-    total.update(other)
-    return dict(total)
+    """Not a Counter's `+`, which drops zeros: a cell without answers is still a cell."""
+    total = dict(one)
+    for name, count in other.items():
+        total[name] = total.get(name, 0) + count
+    return total

@@ -8,15 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from services.shared.release.finding import Numbers, limit_of
 from services.shared.release.latency_histogram import LatencySnapshot
 from services.shared.release.mean_evidence import Difference, Sample, mixing_rate
 from services.shared.release.metric_cells import ACCURACY, PREDICTION_SHIFT, REWARD, cells_of, quantile_of
 from services.shared.release.observation import StepTotals
 from services.shared.release.plan import Guardrail
-from services.shared.release.rate_evidence import Numbers as Cells
 from services.shared.release.shift_evidence import distance_by_chance, total_variation
 
 TUNED_TO = 1000.0  # answers of the candidate for which intervals are narrowest
@@ -32,26 +29,29 @@ def numbers_of(guardrail: Guardrail, steps: Sequence[StepTotals], classes: tuple
     if q is not None:
         return _of_quantile(current.candidate.snapshot.latency, current.stable.snapshot.latency, q, alpha)
     if metric == PREDICTION_SHIFT:
-        c_cells, s_cells = (np.array(cells_of(metric, arm, classes)) for arm in (current.candidate, current.stable))
+        if not classes:  # nothing is counted apart: no answer says anything
+            return Numbers()
+        c_cells, s_cells = cells_of(metric, current.candidate, classes), cells_of(metric, current.stable, classes)
         return _of_shift(c_cells, s_cells, alpha)
-    strata = [_samples(metric, step) for step in steps]
+    strata = [samples_of(metric, step) for step in steps]
     c, s = strata[-1]
     candidate, stable = _mean(c), _mean(s)
     counts = int(c.count), int(s.count)
     if limit_of(guardrail)[0] == "max":
         return Numbers(candidate, stable, *counts, candidate, _alone([c for c, _ in strata], alpha))
-    difference = Difference()
-    for one, other in strata:
-        difference = difference.add(one, other)
-    return Numbers(candidate, stable, *counts, candidate - stable, _around(difference, alpha))
+    return Numbers(candidate, stable, *counts, candidate - stable, _around(Difference.over(strata), alpha))
 
 
 def difference_of(metric: str, steps: Sequence[StepTotals]) -> Difference:
     """Candidate less stable over all steps."""
-    difference = Difference()
-    for step in steps:
-        difference = difference.add(*_samples(metric, step))
-    return difference
+    return Difference.over(samples_of(metric, step) for step in steps)
+
+
+def log_evidence_below(difference: Difference, limit: float, alpha: float) -> float:
+    """The logarithm of the e-value that a difference is below `limit`; 0 where it does not look so."""
+    if not difference.w or difference.estimate >= limit:
+        return 0.0
+    return difference.log_evidence(rate_for(difference, alpha), limit)
 
 
 def rate_for(difference: Difference, alpha: float) -> float:
@@ -59,12 +59,13 @@ def rate_for(difference: Difference, alpha: float) -> float:
     return mixing_rate(max(difference.v / difference.w, 1e-12) * TUNED_TO, alpha) if difference.w else 1.0
 
 
-def _samples(metric: str, step: StepTotals) -> tuple[Sample, Sample]:
+def samples_of(metric: str, step: StepTotals) -> tuple[Sample, Sample]:
+    """What candidate and stable showed in a step: the bad answers of a rate, the right ones of accuracy, or rewards."""
     if metric == REWARD:
         return step.candidate.reward, step.stable.reward
-    cells = (cells_of(metric, arm, ()) for arm in (step.candidate, step.stable))
-    c, s = (Sample.of_share(good + bad, good if metric == ACCURACY else bad) for good, bad in cells)
-    return c, s
+    hit = 0 if metric == ACCURACY else 1
+    c, s = cells_of(metric, step.candidate, ()), cells_of(metric, step.stable, ())
+    return Sample.of_share(sum(c), c[hit]), Sample.of_share(sum(s), s[hit])
 
 
 def _mean(sample: Sample) -> float:
@@ -84,33 +85,32 @@ def _alone(samples: Sequence[Sample], alpha: float) -> tuple[float, float]:
 
 
 def _of_quantile(c: LatencySnapshot, s: LatencySnapshot, q: float, alpha: float) -> Numbers:
-    candidate, stable = c.quantile_s(q), s.quantile_s(q)
-    low_c, high_c = _quantile_interval(c, q, alpha / 2)
-    low_s, high_s = _quantile_interval(s, q, alpha / 2)
-    ratio = candidate / stable if c.count and s.count else math.nan
-    return Numbers(candidate, stable, c.count, s.count, ratio, (low_c / high_s, high_c / low_s if low_s else math.inf))
+    count_c, count_s = c.count, s.count
+    candidate, low_c, high_c = _quantile_and_interval(c, count_c, q, alpha / 2)
+    stable, low_s, high_s = _quantile_and_interval(s, count_s, q, alpha / 2)
+    ratio = candidate / stable if count_c and count_s else math.nan
+    return Numbers(candidate, stable, count_c, count_s, ratio, (low_c / high_s, high_c / low_s if low_s else math.inf))
 
 
-def _quantile_interval(latency: LatencySnapshot, q: float, alpha: float) -> tuple[float, float]:
-    """The quantiles at q less and plus the radius of the share below (Howard & Ramdas, arXiv 1906.09712)."""
-    count = latency.count
+def _quantile_and_interval(latency: LatencySnapshot, count: int, q: float, alpha: float) -> tuple[float, float, float]:
+    """The quantile, and those at q less and plus the radius of the share below (Howard & Ramdas, arXiv 1906.09712)."""
     if not count:
-        return 0.0, math.inf
+        return math.nan, 0.0, math.inf
     below = Difference(q * count, count * q * (1 - q), count)
     radius = below.radius(alpha, rate_for(below, alpha))
-    low = latency.quantile_s(q - radius) if q > radius else 0.0
-    return low, latency.quantile_s(q + radius) if q + radius < 1 else math.inf
+    at_q, low, high = latency.quantiles_s((q, max(q - radius, 0.0), min(q + radius, 1.0)))
+    return at_q, low if q > radius else 0.0, high if q + radius < 1 else math.inf
 
 
-def _of_shift(c: Cells, s: Cells, alpha: float) -> Numbers:
+def _of_shift(c: Sequence[int], s: Sequence[int], alpha: float) -> Numbers:
     """The estimate is what is left when the distance that identical arms show by chance is taken away."""
-    distance, chance = float(total_variation(c, s)), float(distance_by_chance(c, s))
-    counts = int(c.sum()), int(s.sum())
-    if not min(counts):
-        return Numbers(count_c=counts[0], count_s=counts[1])
-    radius = sum(_shares_radius(count, len(c), alpha / 2) for count in counts)
+    count_c, count_s = sum(c), sum(s)
+    if not min(count_c, count_s):
+        return Numbers(count_c=count_c, count_s=count_s)
+    distance, chance = total_variation(c, s), distance_by_chance(c, s)
+    radius = sum(_shares_radius(count, len(c), alpha / 2) for count in (count_c, count_s))
     interval = max(distance - radius, 0.0), min(distance + radius, 1.0)
-    return Numbers(distance, 0.0, *counts, max(distance - chance, 0.0), interval)
+    return Numbers(distance, 0.0, count_c, count_s, max(distance - chance, 0.0), interval)
 
 
 def _shares_radius(count: int, cells: int, alpha: float) -> float:

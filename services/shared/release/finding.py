@@ -42,8 +42,11 @@ class Finding:
 
 def limit_of(guardrail: Guardrail) -> tuple[str, float]:
     """The name and the value of the limit that is set."""
-    name = next(name for name in LIMITS if getattr(guardrail, name) is not None)
-    return name, float(getattr(guardrail, name))
+    for name in LIMITS:
+        limit: float | None = getattr(guardrail, name)
+        if limit is not None:
+            return name, float(limit)
+    raise ValueError(f"{guardrail.metric} has no limit")
 
 
 def excess(guardrail: Guardrail, candidate: float, stable: float) -> float:

@@ -1,43 +1,36 @@
-"""One guardrail's evidence over a whole release: takes each step's totals as they grow, block by block. Pure."""
+"""One guardrail's evidence over a whole release: takes each step's totals as they grow, block by block. Pure.
+
+What a block is bet on follows from counts alone (`block_bets.py`), so that the stakes of any number of guardrails and
+releases are moved together: a few numbers cost as much as thousands.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from itertools import compress, count
+from operator import add, ne, sub
 from typing import Any
 
 import numpy as np
 
-from services.shared.release.metric_cells import ERROR_RATE, PREDICTION_SHIFT, applies, cells_of, quantile_of
+from services.shared.release.block_bets import Bet, Cells, bets_of, line_of
+from services.shared.release.metric_cells import PREDICTION_SHIFT, applies, cells_of, quantile_of
 from services.shared.release.observation import Observation
 from services.shared.release.plan import Guardrail
-from services.shared.release.quantile_evidence import after_latencies, log_quantile_evidence
-from services.shared.release.rate_evidence import (
-    Block,
-    Floats,
-    Line,
-    Numbers,
-    after_block,
-    first_stakes,
-    log_evidence,
-)
-from services.shared.release.shift_evidence import after_predictions
+from services.shared.release.quantile_evidence import prior_of
+from services.shared.release.rate_evidence import RATES, Block, Floats, Line, after_block, first_stakes, log_evidence
 
 # Whether a block is whole depends on counts alone, never on what was counted, or it would not be evidence.
 LEAST_IN_BLOCK = 4  # answers of either arm
 WINDOW = 20_000  # what the bets learn from is halved beyond so many answers of stable, so that it follows the day
-_LEAST_PAST = 20
-# Before stable has answered anything, an error in 200 is expected; nothing of the kind is known of other metrics.
-_PRIOR_ERRORS, _PRIOR_REQUESTS = 0.25, 50.0
-
-Cells = tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """`stakes` are those of the guardrail's e-processes, `peak` the highest logarithm of the e-value until now.
-    `past` are the cells (candidate, stable) that the bets have learned from, `seen` each step's cells at the end of its
-    last block."""
+    `past` are the cells (candidate, stable) that the bets have learned from, the candidate's where they learn from
+    these; `seen` are each step's cells at the end of its last block."""
 
     stakes: tuple[tuple[float, ...], ...] = ()
     peak: float = 0.0
@@ -46,9 +39,9 @@ class Evidence:
     seen: tuple[tuple[int, Cells, Cells], ...] = ()
 
     def to_json(self) -> list[Any]:
-        """Numbers and lists, with long rows of cells as what is not 0."""
-        seen = [[step, _sparse(c), _sparse(s)] for step, c, s in self.seen]
-        return [list(map(list, self.stakes)), self.peak, self.now, [_sparse(cells) for cells in self.past], seen]
+        """Numbers and lists, with rows of cells from the first to the last that is not 0."""
+        seen = [[step, _trimmed(c), _trimmed(s)] for step, c, s in self.seen]
+        return [list(map(list, self.stakes)), self.peak, self.now, [_trimmed(cells) for cells in self.past], seen]
 
     @classmethod
     def from_json(cls, document: Sequence[Any]) -> Evidence:
@@ -58,79 +51,117 @@ class Evidence:
             tuple(tuple(map(float, row)) for row in stakes),
             float(peak),
             float(now),
-            (_dense(past_c), _dense(past_s)),
-            tuple((int(step), _dense(c), _dense(s)) for step, c, s in seen),
+            (_whole_row(past_c), _whole_row(past_s)),
+            tuple((int(step), _whole_row(c), _whole_row(s)) for step, c, s in seen),
         )
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Evidence that has taken the counts of a look, and the bets of each of its blocks, which are still to be paid."""
+
+    evidence: Evidence
+    blocks: list[list[Bet]]
+    prior: Floats
 
 
 def after_look(evidence: Evidence, guardrail: Guardrail, observation: Observation) -> Evidence:
     """The evidence with every step's block that has become whole since the last look."""
+    return after_looks([(evidence, guardrail, observation)])[0]
+
+
+def after_looks(looked: Sequence[tuple[Evidence, Guardrail, Observation]]) -> list[Evidence]:
+    """`after_look` of many guardrails, of any releases, in their order."""
+    pending = [_counted(*one) for one in looked]
+    for turn in range(max((len(one.blocks) for one in pending), default=0)):
+        _pay([one for one in pending if len(one.blocks) > turn], turn)
+    return [one.evidence for one in pending]
+
+
+def _counted(evidence: Evidence, guardrail: Guardrail, observation: Observation) -> _Pending:
+    """Each step's new cells where they are a block: seen, learned from, and turned into bets."""
+    metric, paired = guardrail.metric, float(line_of(guardrail).slope) > 0
     seen = {step: (c, s) for step, c, s in evidence.seen}
+    past, blocks, changed = evidence.past, [], False
     for totals in observation.steps:
-        if not applies(guardrail.metric, totals):
+        if not applies(metric, totals) or (metric == PREDICTION_SHIFT and not observation.cells):
             continue
-        c = cells_of(guardrail.metric, totals.candidate, observation.cells)
-        s = cells_of(guardrail.metric, totals.stable, observation.cells)
-        before = seen.get(totals.step, ((0,) * len(c), (0,) * len(s)))
-        new_c, new_s = np.subtract(c, before[0]), np.subtract(s, before[1])
-        if min(new_c.min(), new_s.min()) < 0:  # a process took unpublished totals with it: begin anew from what is left
-            seen[totals.step] = c, s
-        elif _whole(guardrail, int(new_c.sum()), int(new_s.sum())):
-            seen[totals.step] = c, s
-            evidence = _after_block(evidence, guardrail, new_c, new_s)
-    return replace(evidence, seen=tuple((step, *cells) for step, cells in sorted(seen.items())))
+        c = cells_of(metric, totals.candidate, observation.cells)
+        s = cells_of(metric, totals.stable, observation.cells)
+        before_c, before_s = seen.get(totals.step) or ((0,) * len(c), (0,) * len(s))
+        if c == before_c and s == before_s:
+            continue
+        new_c, new_s = _less(c, before_c), _less(s, before_s)
+        if new_c is None or new_s is None:  # a process took unpublished totals with it: begin anew with what is left
+            changed, seen[totals.step] = True, (c, s)
+        elif _whole(paired, sum(new_c), sum(new_s)):
+            changed, seen[totals.step] = True, (c, s)
+            learnable = (0,) * len(c) if metric == PREDICTION_SHIFT else ()
+            past_c, past_s = past[0] or learnable, past[1] or (0,) * len(s)
+            blocks.append(bets_of(guardrail, past_c, past_s, new_c, new_s))
+            past = _learned(past_c, past_s, new_c, new_s)
+    if changed:
+        told = tuple((step, *cells) for step, cells in sorted(seen.items()))
+        evidence = Evidence(evidence.stakes, evidence.peak, evidence.now, past, told)
+    q = quantile_of(metric)
+    return _Pending(evidence, [bets for bets in blocks if bets], RATES if q is None else prior_of(q))
 
 
-def line_of(guardrail: Guardrail) -> Line:
-    """The limit of a share: accuracy is judged by its wrong answers."""
-    if guardrail.max is not None and guardrail.metric != PREDICTION_SHIFT:
-        return Line(0.0, guardrail.max)
-    return Line(1.0, guardrail.max or guardrail.max_increase or guardrail.max_decrease or 0.0)
+def _whole(paired: bool, new_c: int, new_s: int) -> bool:
+    return min(new_c, new_s) >= LEAST_IN_BLOCK if paired else new_c > 0
 
 
-def _whole(guardrail: Guardrail, new_c: int, new_s: int) -> bool:
-    if line_of(guardrail).slope == 0:
-        return new_c > 0
-    return min(new_c, new_s) >= LEAST_IN_BLOCK
+def _less(now: Cells, before: Cells) -> Cells | None:
+    """What was added to each cell, None where one has shrunk. Of a long row only what lies between the first and the
+    last that differ is subtracted: most buckets of latencies have nothing."""
+    if now == before:
+        return (0,) * len(now)
+    first = next(compress(count(), map(ne, now, before)))
+    last = len(now) - next(compress(count(), map(ne, reversed(now), reversed(before))))
+    new = tuple(map(sub, now[first:last], before[first:last]))
+    return None if min(new) < 0 else (0,) * first + new + (0,) * (len(now) - last)
 
 
-def _after_block(evidence: Evidence, guardrail: Guardrail, new_c: Numbers, new_s: Numbers) -> Evidence:
-    q = quantile_of(guardrail.metric)
-    stakes = np.array(evidence.stakes) if evidence.stakes else first_stakes((1,) if q is None else (2,))
-    past_c, past_s = (np.array(cells or new * 0) for cells, new in zip(evidence.past, (new_c, new_s), strict=True))
-    stakes = _bet(stakes, guardrail, past_c, past_s, new_c, new_s)
-    now = float(log_evidence(stakes[0]) if q is None else log_quantile_evidence(stakes))
-    past_c, past_s = past_c + new_c, past_s + new_s
-    if past_s.sum() > WINDOW:
-        past_c, past_s = past_c // 2, past_s // 2
-    return replace(
-        evidence,
-        stakes=tuple(map(tuple, stakes.tolist())),
-        peak=max(evidence.peak, now),
-        now=now,
-        past=(tuple(past_c.tolist()), tuple(past_s.tolist())),
-    )
+def _learned(past_c: Cells, past_s: Cells, new_c: Cells, new_s: Cells) -> tuple[Cells, Cells]:
+    past_c, past_s = tuple(map(add, past_c, new_c)), tuple(map(add, past_s, new_s))
+    if sum(past_s) > WINDOW:
+        past_c, past_s = tuple(known // 2 for known in past_c), tuple(known // 2 for known in past_s)
+    return past_c, past_s
 
 
-def _bet(stakes: Floats, guardrail: Guardrail, past_c: Numbers, past_s: Numbers, c: Numbers, s: Numbers) -> Floats:
-    """The stakes after a block; the same while too little is known of stable to choose a bet."""
-    line, q, known = line_of(guardrail), quantile_of(guardrail.metric), past_s.sum()
-    if guardrail.metric != ERROR_RATE and line.slope and known < _LEAST_PAST:
-        return stakes
-    if q is not None:
-        return after_latencies(stakes, past_s, c, s, q, guardrail.max_ratio or 1.0)
-    if guardrail.metric == PREDICTION_SHIFT:
-        return after_predictions(stakes, past_c, past_s, c, s, line.offset)
-    expected = (past_s[1] + _PRIOR_ERRORS) / (known + _PRIOR_REQUESTS)
-    return after_block(stakes, Block(c.sum(), c[1], s.sum(), s[1]), np.array([expected]), line)
+def _pay(pending: Sequence[_Pending], turn: int) -> None:
+    """Moves the stakes of each by its block of this turn. The evidence of several e-processes is the smallest."""
+    bets = [bet for one in pending for bet in one.blocks[turn]]
+    n_c, x_c, n_s, x_s, expected_s, slope, offset = np.array(bets, float).T
+    stakes = np.concatenate([_stakes(one, len(one.blocks[turn])) for one in pending])
+    prior = np.array([one.prior for one in pending for _ in one.blocks[turn]])
+    stakes = after_block(stakes, Block(n_c, x_c, n_s, x_s), expected_s, Line(slope, offset), prior)
+    rows, values = stakes.tolist(), log_evidence(stakes).tolist()
+    first = 0
+    for one in pending:
+        last = first + len(one.blocks[turn])
+        now = min(values[first:last])
+        kept = tuple(map(tuple, rows[first:last]))
+        known = one.evidence
+        one.evidence = Evidence(kept, max(known.peak, now), now, known.past, known.seen)
+        first = last
 
 
-def _sparse(cells: Cells) -> list[Any]:
-    return [len(cells), *([index, count] for index, count in enumerate(cells) if count)]
+def _stakes(pending: _Pending, processes: int) -> Floats:
+    if pending.evidence.stakes:
+        return np.array(pending.evidence.stakes)
+    return first_stakes((processes,), pending.prior)
 
 
-def _dense(document: Sequence[Any]) -> Cells:
-    cells = [0] * int(document[0])
-    for index, count in document[1:]:
-        cells[index] = int(count)
-    return tuple(cells)
+def _trimmed(cells: Cells) -> list[int]:
+    """How many cells there are, the index of the first that is not 0, and the cells from there to the last."""
+    counted = bytes(map(bool, cells))
+    first, last = len(cells) - len(counted.lstrip(b"\0")), len(counted.rstrip(b"\0"))
+    return [len(cells), first, *cells[first:last]]
+
+
+def _whole_row(document: Sequence[int]) -> Cells:
+    length, first, *counts = map(int, document)
+    if not 0 <= first <= length - len(counts):
+        raise ValueError(f"{len(counts)} cells from the {first}. on are not {length}")
+    return (0,) * first + tuple(counts) + (0,) * (length - first - len(counts))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+import operator
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
@@ -39,16 +41,17 @@ class LatencySnapshot:
     def quantile_s(self, q: float) -> float:
         """The smallest value that at least the share q (0 to 1) of all values do not exceed, as its bucket's geometric
         middle; LOWEST_S or HIGHEST_S beyond them, NaN of no values."""
-        if not self.count:
-            return math.nan
-        rank = max(math.ceil(q * self.count), 1)
-        bucket = next(i for i, below in enumerate(accumulate(self.counts)) if below >= rank)
-        if bucket == 0:
-            return LOWEST_S
-        return HIGHEST_S if bucket == BUCKETS - 1 else upper_bound_s(bucket) / math.sqrt(GROWTH)
+        return self.quantiles_s((q,))[0]
+
+    def quantiles_s(self, shares: Sequence[float]) -> list[float]:
+        """`quantile_s` of each share, counted up once."""
+        below = list(accumulate(self.counts))
+        if not below[-1]:
+            return [math.nan] * len(shares)
+        return [_middle_s(bisect_left(below, max(math.ceil(q * below[-1]), 1))) for q in shares]
 
     def merge(self, other: LatencySnapshot) -> LatencySnapshot:
-        counts = tuple(a + b for a, b in zip(self.counts, other.counts, strict=True))
+        counts = tuple(map(operator.add, self.counts, other.counts))
         return LatencySnapshot(counts, self.sum_ns + other.sum_ns)
 
     def to_json(self) -> dict[str, Any]:
@@ -63,6 +66,12 @@ class LatencySnapshot:
                 raise ValueError(f"there is no latency bucket {bucket}")
             counts[bucket] = count
         return cls(tuple(counts), document["sum_ns"])
+
+
+def _middle_s(bucket: int) -> float:
+    if bucket == 0:
+        return LOWEST_S
+    return HIGHEST_S if bucket == BUCKETS - 1 else upper_bound_s(bucket) / math.sqrt(GROWTH)
 
 
 class LatencyHistogram:

@@ -11,7 +11,9 @@ the arms (Cochran, Biometrics 10, 1954).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +38,21 @@ class Difference:
     v: float = 0.0
     w: float = 0.0
 
-    def add(self, c: Sample, s: Sample) -> Difference:
-        """With another stratum; the same where one arm has fewer than two values."""
-        if c.count < 2 or s.count < 2:
-            return self
-        weight = c.count * s.count / (c.count + s.count)
-        apart = c.total / c.count - s.total / s.count
-        # Under the null both arms have one mean, and the variance about it is what the arms show together.
-        mean = (c.total + s.total) / (c.count + s.count)
-        variance = max((c.squares + s.squares) / (c.count + s.count) - mean * mean, 0.0)
-        return Difference(self.u + weight * apart, self.v + weight * variance, self.w + weight)
+    @classmethod
+    def over(cls, strata: Iterable[tuple[Sample, Sample]]) -> Difference:
+        """Of all strata (candidate, stable), less those where one arm has fewer than two values."""
+        u = v = w = 0.0
+        for c, s in strata:
+            if c.count < 2 or s.count < 2:
+                continue
+            both = c.count + s.count
+            weight = c.count * s.count / both
+            # Under the null both arms have one mean, and the variance about it is what the arms show together.
+            mean = (c.total + s.total) / both
+            u += weight * (c.total / c.count - s.total / s.count)
+            v += weight * max((c.squares + s.squares) / both - mean * mean, 0.0)
+            w += weight
+        return cls(u, v, w)
 
     @property
     def estimate(self) -> float:
@@ -68,7 +75,13 @@ class Difference:
 def mixing_rate(variance: float, alpha: float) -> float:
     """The r that makes the interval narrowest when V is `variance`: the root of the derivative, x = V r with
     x = ln(1 + x) + 2 ln(1/alpha) (Howard et al., arXiv 1810.08240, proposition 3, in this parametrisation)."""
+    return _best_rate(alpha) / variance
+
+
+@lru_cache(maxsize=256)
+def _best_rate(alpha: float) -> float:
+    """`mixing_rate` for a variance of 1."""
     x = 2 * math.log(1 / alpha)
     for _ in range(50):
         x = math.log1p(x) + 2 * math.log(1 / alpha)
-    return x / variance
+    return x

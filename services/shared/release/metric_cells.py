@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
+from itertools import repeat
 
 from services.shared.release.observation import ArmTotals, StepTotals
 from services.shared.release.plan import DISAGREEMENT
@@ -11,6 +13,7 @@ ERROR_RATE, ACCURACY, PREDICTION_SHIFT, REWARD = "error_rate", "accuracy", "pred
 _LATENCY = re.compile(r"latency_p([1-9][0-9]?)")
 
 
+@lru_cache(maxsize=256)
 def quantile_of(metric: str) -> float | None:
     """0.95 for latency_p95; None of another metric."""
     found = _LATENCY.fullmatch(metric)
@@ -29,12 +32,13 @@ def cells_of(metric: str, arm: ArmTotals, classes: tuple[int, ...]) -> tuple[int
     """(good, bad) of a rate; the buckets of a latency; answers by class and the others of prediction_shift."""
     snapshot = arm.snapshot
     if metric == ERROR_RATE:
-        return snapshot.requests - snapshot.failed, snapshot.failed
+        failed = snapshot.failed
+        return snapshot.requests - failed, failed
     if metric == DISAGREEMENT:
         return snapshot.compared - snapshot.differing, snapshot.differing
     if metric == ACCURACY:
         return arm.right, arm.labelled - arm.right
     if metric == PREDICTION_SHIFT:
-        counted = tuple(snapshot.classes.get(index, 0) for index in classes)
+        counted = tuple(map(snapshot.classes.get, classes, repeat(0)))
         return *counted, snapshot.classified - sum(counted)
     return snapshot.latency.counts

@@ -14,19 +14,33 @@ spreads, is covered only to within the error of that estimate (Howard & Ramdas, 
 arXiv 2205.14762, test quantiles by such shares). max_ratio * t is rounded up to the bound of a bucket, by 5 % at most
 and in the candidate's favour.
 
+Before the first block nothing is known of stable. A random half of stable's answers in it chooses the threshold, and
+the other half is bet on: what chose the threshold still does not judge it, and none of the candidate's first answers is
+lost, which are most of what it takes to find one that is twice as slow.
+
 Counts are of latency buckets (`latency_histogram.py`) along the last axis.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from services.shared.release.latency_histogram import BUCKETS, GROWTH
-from services.shared.release.rate_evidence import Block, Floats, Line, Numbers, after_block, log_evidence
+from services.shared.release.rate_evidence import Block, Floats, Line, Numbers, after_block, log_evidence, log_prior
 
 NO_MORE_THAN_STABLE = Line(1.0, 0.0)
+LEAST_PAST = 20  # answers of stable that choose a threshold
+# A candidate that is slower by half and more has several times its share of answers above the threshold: the bets lie
+# higher than those on rates, and highest for the median, which half of stable's answers exceed.
+_TAIL, _MIDDLE = log_prior(4.0, 2.0), log_prior(3.0, 2.0)
+
+
+def prior_of(q: float) -> Floats:
+    """What the bets on a quantile begin with."""
+    return _MIDDLE if q < 0.75 else _TAIL
 
 
 def quantile_bucket(counts: Numbers, q: float) -> Numbers:
@@ -36,11 +50,29 @@ def quantile_bucket(counts: Numbers, q: float) -> Numbers:
     return np.where(below[..., -1] > 0, bucket, 0)
 
 
-def shifted(bucket: Numbers, max_ratio: float) -> Numbers:
+def bucket_at_ratio(bucket: int, max_ratio: float) -> int:
     """The first bucket whose upper bound is at least `max_ratio` times that of `bucket`; at most the last."""
     by = math.ceil(math.log(max_ratio) / math.log(GROWTH) - 1e-9)
-    cut: Numbers = np.clip(bucket + by, 0, BUCKETS - 1)
+    return min(max(bucket + by, 0), BUCKETS - 1)
+
+
+def shifted(bucket: Numbers, max_ratio: float) -> Numbers:
+    """`bucket_at_ratio` of many."""
+    cut: Numbers = np.clip(bucket + bucket_at_ratio(0, max_ratio), 0, BUCKETS - 1)
     return cut
+
+
+def can_be_split(count: int) -> bool:
+    """Whether half of stable's first answers are enough to choose a threshold."""
+    return count >= 2 * LEAST_PAST
+
+
+def random_half(counts: Sequence[int]) -> tuple[int, ...]:
+    """Half of the values, drawn without putting back. The draw is another for other counts and always the same for the
+    same, so that whoever looks again sees the same evidence."""
+    chance = np.random.default_rng([int(count) for count in counts])
+    half: list[int] = chance.multivariate_hypergeometric(counts, sum(counts) // 2).tolist()
+    return tuple(half)
 
 
 def above(counts: Numbers, bucket: Numbers) -> Numbers:
@@ -54,13 +86,13 @@ def after_latencies(
     stakes: Floats, past_s: Numbers, new_c: Numbers, new_s: Numbers, q: float, max_ratio: float
 ) -> Floats:
     """The stakes (shape (..., 2, BETS): against stable, against 1 - q) after a block of new latencies. `past_s` are
-    stable's latencies before it: at least one."""
+    stable's latencies that choose the threshold: at least one."""
     bucket = quantile_bucket(past_s, q)
     cut = shifted(bucket, max_ratio)
     block = Block(new_c.sum(axis=-1), above(new_c, cut), new_s.sum(axis=-1), above(new_s, bucket))
     expected_s = (above(past_s, bucket) + 0.5) / (past_s.sum(axis=-1) + 1.0)
-    paired = after_block(stakes[..., 0, :], block, expected_s, NO_MORE_THAN_STABLE)
-    alone = after_block(stakes[..., 1, :], block, expected_s, Line(0.0, 1.0 - q))
+    paired = after_block(stakes[..., 0, :], block, expected_s, NO_MORE_THAN_STABLE, prior_of(q))
+    alone = after_block(stakes[..., 1, :], block, expected_s, Line(0.0, 1.0 - q), prior_of(q))
     return np.stack((paired, alone), axis=-2)
 
 

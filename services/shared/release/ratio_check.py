@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 
 from services.shared.release.distinct_keys import ERROR
 
@@ -20,7 +21,8 @@ ALPHA = 0.001
 CONCENTRATION = 200.0  # of the prior, in keys: a split that is wrong by a tenth is found soonest
 
 
-def log_ratio_evidence(keys: Sequence[float], shares: Sequence[float], error: float = ERROR) -> float:
+@lru_cache(maxsize=4096)
+def log_ratio_evidence(keys: tuple[float, ...], shares: tuple[float, ...], error: float = ERROR) -> float:
     """The logarithm of the Bayes factor against the split. `keys` are distinct keys of each arm, counted with the
     relative standard error `error`; `shares` add up to 1. Infinite where an arm without a share has a key."""
     if any(key > 0 and share == 0 for key, share in zip(keys, shares, strict=True)):

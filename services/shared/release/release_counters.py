@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
-from services.shared.release.arm_counters import ArmCounters
+from services.shared.release.arm_counters import ArmCounters, Cell
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.routing import SHADOW, Route
 
@@ -52,11 +52,28 @@ class ReleaseSnapshot:
             raise ValueError(f"a release's counters cannot be read: {error!r}") from error
 
 
-class ReleaseCounters:
-    """At most MAX_ARMS arms: the ones that began first are forgotten first. Not locked: one thread counts."""
+class Slots(Protocol):
+    """Where numbers of requests in flight are kept, so that they outlive the process."""
 
-    def __init__(self) -> None:
+    def take(self, release: str, step: int, arm: str) -> Cell:
+        """A number, 0, for an arm; never raises."""
+        ...
+
+    def give_back(self, release: str, step: int, arm: str) -> None:
+        """The arm is no longer counted; answers of it may still be on their way."""
+        ...
+
+
+class ReleaseCounters:
+    """At most MAX_ARMS arms: the ones that began first are forgotten first. Not locked: one thread counts.
+
+    `on_error` is told of every error of any arm, and must be brief.
+    """
+
+    def __init__(self, slots: Slots | None = None) -> None:
+        self._slots = slots
         self._arms: dict[tuple[str, int, str], ArmCounters] = {}
+        self.on_error: Callable[[], None] | None = None
 
     def of(self, route: Route) -> ArmCounters | None:
         """Where an answer by this route is counted; None when it is no evidence."""
@@ -68,7 +85,8 @@ class ReleaseCounters:
 
     def forget(self, release: str) -> None:
         """Drops what was counted for a release that is over."""
-        self._arms = {key: arm for key, arm in self._arms.items() if key[0] != release}
+        for key in [key for key in self._arms if key[0] == release]:
+            self._drop(key)
 
     def snapshot(self) -> ReleaseSnapshot:
         return ReleaseSnapshot({ArmKey(*key): arm.snapshot() for key, arm in self._arms.items()})
@@ -78,6 +96,16 @@ class ReleaseCounters:
         arm = self._arms.get(key)
         if arm is None:
             if len(self._arms) >= MAX_ARMS:
-                del self._arms[next(iter(self._arms))]
-            arm = self._arms[key] = ArmCounters(route.cells)
+                self._drop(next(iter(self._arms)))
+            cell = None if self._slots is None else self._slots.take(*key)
+            arm = self._arms[key] = ArmCounters(route.cells, cell, self._erred)
         return arm
+
+    def _drop(self, key: tuple[str, int, str]) -> None:
+        del self._arms[key]
+        if self._slots is not None:
+            self._slots.give_back(*key)
+
+    def _erred(self) -> None:
+        if self.on_error is not None:
+            self.on_error()

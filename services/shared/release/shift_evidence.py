@@ -6,12 +6,13 @@ test of `rate_evidence.py`, whose e-process therefore covers every set that was 
 number; the estimate's bias (identical arms show 0.05 after 500 answers) never enters, because the answers that chose A
 are not the ones that judge it.
 
-Counts are of cells along the last axis.
+What moves stakes takes counts of many releases, of cells along the last axis.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -33,22 +34,23 @@ def after_predictions(
     return after_block(stakes, block, expected_s, Line(1.0, most))
 
 
-def total_variation(c: Numbers, s: Numbers) -> Floats:
-    """The distance of the observed shares, 0 to 1; 0 without answers of either."""
-    distance: Floats = 0.5 * np.abs(_shares(c) - _shares(s)).sum(axis=-1)
-    return np.where((c.sum(axis=-1) > 0) & (s.sum(axis=-1) > 0), distance, 0.0)
-
-
-def distance_by_chance(c: Numbers, s: Numbers) -> Floats:
-    """What identical arms with so many answers show on average: half the sum of the mean absolute differences of the
-    cells, each sqrt(2/pi) standard deviations of a normal distribution."""
-    n_c, n_s = np.maximum(c.sum(axis=-1, keepdims=True), 1), np.maximum(s.sum(axis=-1, keepdims=True), 1)
-    pooled = (c + s) / (n_c + n_s)
-    spread: Floats = np.sqrt(pooled * (1 - pooled) * (1 / n_c + 1 / n_s))
-    mean: Floats = 0.5 * math.sqrt(2 / math.pi) * spread.sum(axis=-1)
-    return mean
-
-
 def _shares(counts: Numbers) -> Floats:
     shares: Floats = counts / np.maximum(counts.sum(axis=-1, keepdims=True), 1)
     return shares
+
+
+def total_variation(c: Sequence[int], s: Sequence[int]) -> float:
+    """The distance of the observed shares of one release, 0 to 1; 0 without answers of either."""
+    n_c, n_s = sum(c), sum(s)
+    if not n_c or not n_s:
+        return 0.0
+    return 0.5 * sum(abs(one / n_c - other / n_s) for one, other in zip(c, s, strict=True))
+
+
+def distance_by_chance(c: Sequence[int], s: Sequence[int]) -> float:
+    """What identical arms with so many answers show on average: half the sum of the mean absolute differences of the
+    cells, each sqrt(2/pi) standard deviations of a normal distribution."""
+    n_c, n_s = max(sum(c), 1), max(sum(s), 1)
+    pooled = [(one + other) / (n_c + n_s) for one, other in zip(c, s, strict=True)]
+    spread = sum(math.sqrt(share * (1 - share)) for share in pooled) * math.sqrt(1 / n_c + 1 / n_s)
+    return 0.5 * math.sqrt(2 / math.pi) * spread

@@ -110,6 +110,24 @@ def weights_of(plan: Plan, winner: str) -> tuple[float, ...]:
     return tuple(100.0 if arm.name == winner else 0.0 for arm in plan.arms)
 
 
+def counted_step(plan: Plan, state: ReleaseState) -> int:
+    """The step under whose number answers are counted now: what is counted under other weights is not put together with
+    a step's. The hold is len(plan.steps); behind it come what was taken back, and what nobody is let into yet."""
+    if state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED):
+        return len(plan.steps) + 1
+    if not state.weight and not state.shadow:
+        return before_all(plan)
+    if state.step == len(plan.steps) and (not state.winner or state.weights != weights_of(plan, state.winner)):
+        return state.step - 1  # every step is done, and what the last one had in force stays so until a person decides
+    return state.step
+
+
+def before_all(plan: Plan) -> int:
+    """The number for what stable answers before anybody is let in: no evidence, but it shows which classes are
+    frequent."""
+    return len(plan.steps) + 2
+
+
 def routing_of(plan: Plan, state: ReleaseState) -> ReleaseRouting | None:
     """How requests are routed; None when the public name's default ref answers again.
 
@@ -118,12 +136,10 @@ def routing_of(plan: Plan, state: ReleaseState) -> ReleaseRouting | None:
     """
     if state.phase is Phase.PROMOTED or (state.over and state.settled):
         return None
-    taken_back = state.phase in (Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.ABORTED)
     return ReleaseRouting(
         release=state.release,
         model=plan.model,
-        # What is counted under other weights is not put together with the step's.
-        step=len(plan.steps) + 1 if taken_back else state.step,
+        step=counted_step(plan, state),
         salt=state.salt,
         sticky=plan.sticky,
         stable=state.stable,

@@ -159,13 +159,23 @@ def test_every_phase_verdict_and_command_has_a_row(phase: Phase, outcome: Outcom
 
 def test_the_routing_follows_the_state() -> None:
     for plan, state, step, weights, share in [
-        (CANARY, PENDING, 0, [0.0], None),
+        (CANARY, PENDING, 7, [0.0], None),
+        (BLUE_GREEN, pending(BLUE_GREEN), 2, [0.0], None),
         (CANARY, SHADOWING, 0, [0.0], 50.0),
         (CANARY, AT_5, 1, [5.0], None),
         (CANARY, HOLDING, 5, [100.0], None),
         (CANARY, ROLLING, 6, [0.0], None),
         (CANARY, ENDED, 6, [0.0], None),
         (AB, COMPARING, 0, [30.0, 70.0], None),
+        (AB, replace(COMPARING, phase=Phase.PAUSED, step=1), 0, [30.0, 70.0], None),
+        (AB, replace(COMPARING, phase=Phase.PROMOTING, step=1, winner="big"), 0, [30.0, 70.0], None),
+        (
+            AB,
+            replace(COMPARING, phase=Phase.PROMOTING, step=1, winner="big", weights=(0.0, 100.0)),
+            1,
+            [0.0, 100.0],
+            None,
+        ),
     ]:
         routing = routing_of(plan, state)
         assert routing is not None

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.shared.release.analysis import AnalysisState, Assessment, assess
+from services.shared.release.analysis import AnalysisState, Assessment, Case, assess, assess_many
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.latency_histogram import LatencySnapshot
 from services.shared.release.mean_evidence import Sample
@@ -119,6 +119,25 @@ def test_alpha_is_shared_by_the_statistical_guardrails_of_all_arms() -> None:
     observation = one(arm(500), arm(9500))
     assessment, _ = assess(observation, (ERRORS, SHIFT, QUERY), AnalysisState(), alpha=0.06, arms=3)
     assert [finding.threshold for finding in assessment.findings] == pytest.approx([100, 100, math.inf])
+
+
+def test_many_are_assessed_as_each_alone() -> None:
+    guardrails = (ERRORS, LATENCY, SHIFT, QUERY, REWARD)
+    states = [AnalysisState(), AnalysisState()]
+    for look in range(1, 5):
+        seen = [one(arm(60 * look, bad * look), arm(950 * look, 4 * look)) for bad in (0, 9)]
+        cases = [Case(seen[i], guardrails[: 5 - 3 * i], states[i], 0.05, 100, i + 1) for i in (0, 1)]
+        many = assess_many(cases)
+        alone = [assess(seen[i], guardrails[: 5 - 3 * i], states[i], alpha=0.05, arms=i + 1) for i in (0, 1)]
+        assert [str(assessment) for assessment, _ in many] == [str(assessment) for assessment, _ in alone]
+        states = [state for _, state in many]
+    assert [assessment.verdict.outcome for assessment, _ in many] == [Outcome.INCONCLUSIVE, Outcome.FAIL]
+    assert assess_many([]) == []
+
+
+def test_predictions_that_nothing_is_known_of_are_no_pass() -> None:
+    observation = Observation((StepTotals(0, arm(9500), arm(500)),))
+    assert judged(observation, SHIFT).verdict.outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_failure_stays_one() -> None:

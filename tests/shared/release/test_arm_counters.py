@@ -9,14 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.shared.release.arm_counters import MAX_CLASSES, MAX_ERROR_KINDS, ArmCounters
+from services.shared.release.arm_counters import LARGEST_DIFFERENCE, MAX_CLASSES, MAX_ERROR_KINDS, ArmCounters
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.latency_histogram import LatencySnapshot
 
 HASH = st.integers(0, 2**64 - 1)
 ANSWER = st.tuples(st.floats(0, 200), HASH, st.integers(-1, 30), st.floats(0, 1))
 ERROR = st.tuples(st.sampled_from(["InferenceFailed", "DeadlineExceeded"]), HASH)
-EVENTS = st.lists(st.one_of(ANSWER, ERROR, st.booleans()), max_size=12)
+COMPARISON = st.tuples(st.booleans(), st.integers(-1, 30), st.floats(0, 2))
+EVENTS = st.lists(st.one_of(ANSWER, ERROR, COMPARISON, st.none(), st.floats(0, 1e20)), max_size=12)
 CELLS = tuple(range(10))
 
 
@@ -24,8 +25,12 @@ def after(events: list[Any], cells: tuple[int, ...] = CELLS) -> ArmSnapshot:
     counters = ArmCounters(cells)
     for event in events:
         match event:
-            case bool():
-                counters.compare(event)
+            case (bool(), _, _):
+                counters.compare(*event)
+            case float():
+                counters.differ_by(event)
+            case None:
+                counters.drop()
             case (str() as kind, key_hash):
                 counters.begin()
                 counters.observe_error(kind, key_hash)
@@ -53,6 +58,48 @@ def test_answers_errors_and_comparisons_are_counted() -> None:
     assert found.confidence_mean() == 0.5
     assert (found.compared, found.differing) == (2, 1)
     assert found.keys.estimate() == pytest.approx(3, abs=0.1)
+
+
+def test_comparisons_are_counted_by_the_class_that_stable_gave_too() -> None:
+    counters = ArmCounters((3, 5))  # comparisons have classes of their own, whatever the release counts apart
+    for differs, stable_top_1, difference in ((False, 7, 0.01), (True, 7, 0.25), (True, 3, 0.5), (False, -1, 0.0)):
+        counters.compare(differs, stable_top_1, difference)
+    counters.drop()
+    found = counters.snapshot()
+    assert (found.compared, found.differing, found.largest_difference, found.dropped) == (4, 2, 5000, 1)
+    assert (found.compared_by_class, found.differing_by_class) == ({7: 2, 3: 1}, {7: 1, 3: 1})
+    assert (found.requests, found.in_flight) == (0, 0)
+
+
+def test_classes_of_comparisons_are_bounded() -> None:
+    counters = ArmCounters()
+    for index in range(MAX_CLASSES + 50):
+        counters.compare(True, index)
+    counters.compare(True, 0)
+    found = counters.snapshot()
+    assert (found.compared, found.differing) == (MAX_CLASSES + 51, MAX_CLASSES + 51)
+    assert len(found.compared_by_class) == len(found.differing_by_class) == MAX_CLASSES
+    assert found.differing_by_class[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("difference", "units"),
+    [
+        (0.0, 0),
+        (-1.0, 0),
+        (0.00004, 0),
+        (0.00006, 1),
+        (12.5, 125_000),
+        (1e300, LARGEST_DIFFERENCE),
+        (math.inf, LARGEST_DIFFERENCE),
+        (math.nan, LARGEST_DIFFERENCE),
+    ],
+)
+def test_the_largest_difference_is_kept_in_whole_units(difference: float, units: int) -> None:
+    counters = ArmCounters()
+    counters.differ_by(difference)
+    counters.differ_by(0.0)
+    assert counters.snapshot().largest_difference == units
 
 
 @pytest.mark.parametrize(
@@ -123,6 +170,13 @@ def test_a_snapshot_survives_json_exactly(events: list[Any], cells: tuple[int, .
     snapshot = after(events, cells)
     for text in (json.dumps(snapshot.to_json()), orjson.dumps(snapshot.to_json())):
         assert ArmSnapshot.from_json(orjson.loads(text)) == snapshot
+
+
+def test_a_document_of_before_comparisons_by_class_is_read() -> None:
+    document = after([(0.1, 1, 2, 0.5)]).to_json()
+    for name in ("compared_by_class", "differing_by_class", "largest_difference", "dropped"):
+        del document[name]
+    assert ArmSnapshot.from_json(document) == after([(0.1, 1, 2, 0.5)])
 
 
 def test_a_years_totals_fit_into_json_numbers_of_64_bits() -> None:

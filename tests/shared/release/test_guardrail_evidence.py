@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from services.shared.release.arm_snapshot import ArmSnapshot
-from services.shared.release.guardrail_evidence import LEAST_IN_BLOCK, WINDOW, Evidence, after_look, line_of
+from services.shared.release.block_bets import line_of
+from services.shared.release.guardrail_evidence import LEAST_IN_BLOCK, WINDOW, Evidence, after_look, after_looks
 from services.shared.release.latency_histogram import BUCKETS, LatencySnapshot
 from services.shared.release.observation import ArmTotals, Observation, StepTotals
 from services.shared.release.plan import Guardrail
@@ -58,6 +59,33 @@ def test_nothing_new_changes_nothing() -> None:
     seen = look((failing(50, 5), failing(900, 4)))
     evidence = after_look(Evidence(), ERRORS, seen)
     assert after_look(evidence, ERRORS, seen) == evidence
+
+
+def test_many_guardrails_of_many_releases_are_moved_as_each_alone() -> None:
+    one, other = (
+        look((failing(50, 5), failing(900, 4))),
+        look((failing(80, 0), failing(900, 4)), (failing(9, 2), failing(9, 0))),
+    )
+    looked = [
+        (Evidence(), ERRORS, one),
+        (Evidence(), SHIFT, one),
+        (Evidence(), ERRORS, other),
+        (Evidence(), ERRORS, look()),
+    ]
+    together = after_looks(looked)
+    for evidence, (before, guardrail, seen) in zip(together, looked, strict=True):
+        alone = after_look(before, guardrail, seen)
+        assert evidence.seen == alone.seen
+        assert len(evidence.stakes) == len(alone.stakes)
+        for stakes, others in zip(evidence.stakes, alone.stakes, strict=True):
+            assert stakes == pytest.approx(others)
+    assert together[2].now != together[0].now > 0 == together[3].now
+
+
+def test_predictions_are_not_judged_while_it_is_not_known_what_to_count_them_by() -> None:
+    answers = ArmTotals(ArmSnapshot(requests=90, classes={0: 90}))
+    observation = Observation((StepTotals(0, answers, answers),))
+    assert after_look(Evidence(), SHIFT, observation) == Evidence()
 
 
 def test_a_step_goes_on_from_the_evidence_of_the_one_before() -> None:
@@ -129,3 +157,12 @@ def test_a_state_that_was_written_and_read_goes_on_exactly(guardrail: Guardrail)
     assert written == kept
     if guardrail is not ERRORS:
         assert kept.peak > 4
+
+
+@pytest.mark.parametrize("row", [[3, 0, 1, 2, 3, 4], [3, -1, 1], [3, 2, 1, 1], [3]])
+def test_a_row_of_cells_that_no_version_wrote_is_refused(row: list[int]) -> None:
+    document = Evidence(past=((1, 2, 3), (0, 1, 0))).to_json()
+    assert Evidence.from_json(document).past == ((1, 2, 3), (0, 1, 0))
+    document[3][0] = row
+    with pytest.raises(ValueError, match=r"cells|unpack"):
+        Evidence.from_json(document)

@@ -32,14 +32,15 @@ def test_the_evidence_is_one_on_average_for_a_normal_sum() -> None:
 
 
 def test_a_difference_between_steps_is_none_between_arms() -> None:
-    difference = Difference()
-    for n_c, n_s, share in ((100, 1900, 0.1), (1000, 1000, 0.6)):
-        difference = difference.add(Sample.of_share(n_c, n_c * share), Sample.of_share(n_s, n_s * share))
+    weights = ((100, 1900, 0.1), (1000, 1000, 0.6))
+    difference = Difference.over(
+        (Sample.of_share(n_c, n_c * share), Sample.of_share(n_s, n_s * share)) for n_c, n_s, share in weights
+    )
     assert difference.estimate == pytest.approx(0)
 
 
 def test_too_few_values_are_nothing() -> None:
-    nothing = Difference().add(Sample(1, 1.0, 1.0), Sample(50, 9.0, 9.0))
+    nothing = Difference.over([(Sample(1, 1.0, 1.0), Sample(50, 9.0, 9.0))])
     assert nothing == Difference()
     assert math.isnan(nothing.estimate)
     assert nothing.radius(0.05, 1.0) == math.inf

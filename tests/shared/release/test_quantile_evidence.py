@@ -9,6 +9,7 @@ from services.shared.release.quantile_evidence import (
     after_latencies,
     log_quantile_evidence,
     quantile_bucket,
+    random_half,
     shifted,
 )
 from services.shared.release.rate_evidence import first_stakes
@@ -52,6 +53,19 @@ def test_the_cut_is_rounded_up_in_the_candidates_favour(bucket: int, ratio: floa
 
 def test_above_counts_what_lies_in_later_buckets() -> None:
     assert above(np.array([[1, 2, 3, 4], [5, 0, 0, 1]]), np.array([1, 2])).tolist() == [7, 1]
+
+
+def test_a_random_half_is_half_of_the_values_always_the_same_and_favours_no_bucket() -> None:
+    rng = np.random.default_rng(9)
+    difference = np.zeros(8)
+    for _ in range(400):
+        counts = rng.multinomial(61, np.arange(1, 9) / 36)
+        half = np.array(random_half(counts.tolist()))
+        assert half.sum() == 30
+        assert (half <= counts).all()
+        assert random_half(counts.tolist()) == tuple(half)
+        difference += half - counts * 30 / 61
+    assert np.abs(difference / 400).max() < 0.3  # a bucket's half has a standard deviation of 1.6 at most
 
 
 def run(c: np.ndarray, s: np.ndarray, blocks: int) -> float:

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.shared.release.quantile_evidence import prior_of
 from services.shared.release.rate_evidence import (
     EFFECTS,
+    RATES,
     Block,
     Line,
     after_block,
@@ -41,7 +43,7 @@ def expected_factors(n_c: int, n_s: int, p_c: float, p_s: float, expected_s: flo
 def test_a_block_gains_nothing_on_average_at_the_limit(
     line: Line, p_s: float, expected_s: float, sizes: tuple[int, int]
 ) -> None:
-    p_c = min(line.slope * p_s + line.offset, 1.0)
+    p_c = min(float(line.slope * p_s + line.offset), 1.0)
     assert expected_factors(*sizes, p_c, p_s, expected_s, line).max() <= 1 + 1e-7
 
 
@@ -69,6 +71,10 @@ def test_a_block_gains_nothing_on_average_anywhere_in_the_null(
         (100, 0.30, 100, 0.1, Line(1, 0.01)),
         (1, 0.95, 5000, 0.001, Line(1, 0.1)),
         (50, 0.4, 50, 0.1, Line(1.5, 0.02)),
+        (3, 0.2, 100_000, 1e-6, Line(1, 0.0)),
+        (100_000, 0.2, 3, 1e-6, Line(1, 0.0)),
+        (7, 0.06, 9, 0.05, Line(0.5, 0.03)),
+        (20, 0.999, 20, 0.98, Line(1, 0.01)),
     ],
 )
 def test_the_nearest_member_of_the_null_is_the_one_a_search_finds(
@@ -79,6 +85,27 @@ def test_the_nearest_member_of_the_null_is_the_one_a_search_finds(
     cost = -n_c * (c * np.log(at) + (1 - c) * np.log(1 - at)) - n_s * (s * np.log(q) + (1 - s) * np.log(1 - q))
     found = nearest_null(np.array([float(n_c)]), np.array([c]), np.array([float(n_s)]), np.array([s]), line)
     assert found[0] == pytest.approx(q[cost.argmin()], abs=2e-6)
+
+
+def test_without_a_slope_stable_is_left_where_it_is() -> None:
+    n_c, c, n_s, s = (np.array([number]) for number in (10.0, 0.3, 50.0, 0.2))
+    assert nearest_null(n_c, c, n_s, s, Line(0, 0.05)) == s
+
+
+@pytest.mark.parametrize("prior", [RATES, prior_of(0.5), prior_of(0.95)])
+def test_whatever_the_bets_begin_with_is_one_together(prior: np.ndarray) -> None:
+    assert log_evidence(first_stakes((3,), prior)) == pytest.approx([0, 0, 0], abs=1e-12)
+
+
+def test_tests_with_different_limits_are_judged_together_as_each_alone() -> None:
+    lines = [Line(1, 0.005), Line(1, 0.0), Line(0, 0.05), Line(1.5, 0.02)]
+    blocks = [block(10, 3, 190, 1), block(10, 2, 100, 4), block(10, 2, 0, 0), block(4, 0, 9, 9)]
+    expected = np.array([0.005, 0.05, 0.2, 0.4])
+    slopes, offsets = (np.array([getattr(line, name) for line in lines]) for name in ("slope", "offset"))
+    many = Block(*(np.array([getattr(one, name) for one in blocks]) for name in ("n_c", "x_c", "n_s", "x_s")))
+    together = after_block(first_stakes((4,)), many, expected, Line(slopes, offsets))
+    for i, (one, line) in enumerate(zip(blocks, lines, strict=True)):
+        assert together[i] == pytest.approx(after_block(first_stakes(), one, expected[i], line))
 
 
 def test_the_stakes_are_one_before_the_first_block_and_a_block_of_nothing_changes_no_evidence() -> None:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from services.shared.release.ratio_check import ALPHA, log_average, log_ratio_evidence
+from services.shared.release.ratio_check import ALPHA, CONCENTRATION, log_average, log_ratio_evidence
 
 
 @pytest.mark.parametrize("share", [0.05, 0.5])
@@ -19,6 +19,20 @@ def test_the_bayes_factor_is_one_on_average_under_the_intended_split(share: floa
         for k in range(n + 1)
     )
     assert total == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shares"), [((1700, 300), (0.95, 0.05)), ((0, 4), (0.5, 0.5)), ((500, 260, 240), (0.5, 0.25, 0.25))]
+)
+def test_the_bayes_factor_is_the_one_that_scipys_distributions_give(
+    keys: tuple[int, ...], shares: tuple[float, ...]
+) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    prior = [CONCENTRATION * share for share in shares]
+    known = stats.dirichlet_multinomial.logpmf(keys, prior, sum(keys)) - stats.multinomial.logpmf(
+        keys, sum(keys), shares
+    )
+    assert log_ratio_evidence(keys, shares, error=0.0) == pytest.approx(float(known))
 
 
 def test_the_intended_split_is_never_a_mismatch_at_any_of_many_looks() -> None:
