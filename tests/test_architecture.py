@@ -15,15 +15,19 @@ SOURCES = sorted(p for top in ("services", "exporters") for p in (ROOT / top).rg
 LAYERS: list[set[str]] = [
     {"services.cli"},
     {"services.api", "services.model_server", "services.worker", "services.controller", "services.web", "exporters"},
-    {"services.shared.wiring"},
+    {"services.shared.load_trial"},
+    {"services.shared.wiring", "services.shared.release_wiring"},
     {"services.shared.predictor", "services.shared.bulk_predictor"},
-    {"services.shared.brief_predictor"},
+    {"services.shared.brief_predictor", "services.shared.tensor_predictor"},
+    {"services.shared.shadow"},
+    {"services.shared.infer_pictures", "services.shared.shadow_comparison"},
     {"services.shared.model_view", "services.shared.router"},
     {"services.shared.answer_document"},
     {"services.shared.answer"},
     {"services.shared.oip"},
     {"services.shared.inference"},
     {"services.shared.engine"},
+    {"services.shared.observations"},
     {"services.shared.backends", "services.shared.repository", "services.shared.fleet", "services.shared.telemetry"},
     {"services.shared.jobs"},
     {"services.shared.release_store"},
@@ -36,14 +40,22 @@ LAYERS: list[set[str]] = [
     {"services.shared.model_config"},
     {"services.shared.tensors"},
     {"services.shared.redis_url"},
-    {"services.shared.priority", "services.shared.model_ref", "services.shared.settings", "services.shared.version"},
+    {
+        "services.shared.health_server",
+        "services.shared.model_ref",
+        "services.shared.priority",
+        "services.shared.settings",
+        "services.shared.version",
+    },
     {"services.shared.asgi"},
     {
         "services.shared.cancellation",
         "services.shared.clock",
+        "services.shared.courtesy",
         "services.shared.errors",
         "services.shared.deferred",
         "services.shared.durable_file",
+        "services.shared.free_memory",
         "services.shared.random_bytes",
         "services.shared.redaction",
         "services.shared.release_memory",
@@ -55,7 +67,7 @@ PAIRS = {
 }
 
 # Contracts, and the pure modules that count as one.
-COMPOSITION_ROOTS = {"services.shared.wiring", "services.shared.inference.local"}
+COMPOSITION_ROOTS = {"services.shared.wiring", "services.shared.release_wiring", "services.shared.inference.local"}
 IMPLEMENTATIONS = {
     "services.shared.backends.onnx_runtime",
     "services.shared.backends.tensorrt",
@@ -74,6 +86,8 @@ IMPLEMENTATIONS = {
     "services.shared.jobs.celery",
     "services.shared.release_store.memory",
     "services.shared.release_store.redis",
+    "services.shared.observations.memory",
+    "services.shared.observations.redis",
     "services.shared.blobs.disk",
     "services.shared.blobs.memory",
     "services.shared.blobs.obstore",
@@ -116,6 +130,15 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "httpcore": ("services.shared.outbound",),
     "python_multipart": ("services.api.uploads", "services.api.form_stream", "services.api.job_body"),
     "yaml": ("services.shared.release.plan_yaml",),
+    "redis": (
+        "services.shared.redis_url",
+        "services.shared.keys.redis",
+        "services.shared.quotas.redis",
+        "services.shared.jobs.redis",
+        "services.shared.release_store.redis",
+        "services.shared.observations.redis",
+        "services.controller",
+    ),
     "obstore": ("services.shared.blobs.obstore", "exporters"),
 }
 

@@ -18,7 +18,9 @@ Any picture in, the right answer or a clear error out.
 
 Every error is `application/problem+json` (RFC 9457) and says what to change. Under `/v2` the server speaks the
 [Open Inference Protocol](https://github.com/kserve/open-inference-protocol), with Triton's extensions; its errors are
-`{"error": "…"}` as the protocol says, and its own document describes it.
+`{"error": "…"}` as the protocol says, and its own document describes it. An inference that names no version is routed
+by the model's release, as a prediction is: by `X-Routing-Key` or the request's parameter `routing_key`, for a tester
+by `X-Release-Arm`. The answer's headers `X-Served-By` and `X-Release-Arm` say which version answered.
 """
 
 

@@ -31,6 +31,7 @@ _REASONS = {
     405: "this path has other methods",
     408: "the body came too slowly",
     409: "something else was first, or is not loaded",
+    412: "it has another revision now than `If-Match` names",
     413: "too many bytes, pixels or images",
     415: "not a kind of body or image that is read",
     422: "the image cannot be decoded, with the reason",

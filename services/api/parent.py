@@ -20,6 +20,7 @@ from services.api import handover
 from services.api.child import Child, Phase, least_busy
 from services.api.child_process import ChildProcess
 from services.api.listener import listen
+from services.api.lost_work import LostWork
 from services.api.settings import ApiSettings
 from services.shared.telemetry.sum_over_processes import retire
 
@@ -47,6 +48,7 @@ class ApiParent:
         self._accepting = False
         self._held: socket.socket | None = None  # accepted, and nobody had room for it yet
         self._rolling = asyncio.Lock()
+        self._lost = LostWork(metrics_dir, settings.redis_url, environment, self._stopping)
 
     async def run(self) -> int:
         loop = asyncio.get_running_loop()
@@ -155,6 +157,7 @@ class ApiParent:
         child.process.control.close()
         self._children.remove(child)
         retire(self._metrics_dir, child.process.pid)
+        self._spawn_task(self._lost.see_to(child.process.pid, status))
         self._set_accepting(listener)
         wanted = sum(c.phase is not Phase.FINISHING for c in self._children) < self._settings.processes
         if self._stopping.is_set() or not wanted:

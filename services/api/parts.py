@@ -15,6 +15,8 @@ from services.api.deferred_parts import DeferredApp, DeferredLimiter, DeferredOu
 from services.api.gates import AdmissionGate
 from services.api.job_branch import JobBranch
 from services.api.key_guard import KeyGuard
+from services.api.outside.parts import job_parts, outbound_client, quota_limiter, release_following
+from services.api.own_metrics import own_metrics
 from services.api.predict import PredictRoute
 from services.api.predict_answer import AnswerWriter
 from services.api.protocol_route import ProtocolRoute
@@ -22,19 +24,20 @@ from services.api.quick_answer import QuickAnswerWriter
 from services.api.quick_predict import QuickPredict
 from services.api.quick_protocol import QuickAnswers
 from services.api.quick_refusal import QuickRefusal
+from services.api.release_terms import release_terms
 from services.api.request_cycle import Refuse
 from services.api.request_records import RequestRecords
 from services.api.settings import ApiSettings
 from services.shared.audit import AuditLog
 from services.shared.clock import SystemClock
 from services.shared.deferred import Deferred
-from services.shared.errors import Unavailable
 from services.shared.feedback import FeedbackSigner, feedback_key
 from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
 from services.shared.keys.base import KeyStore
 from services.shared.keys.file import FileKeyStore
+from services.shared.observations.recorded import recorded_counters
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_app import build_oip_app
 from services.shared.outbound.base import OutboundClient
@@ -42,6 +45,7 @@ from services.shared.predictor import Predictor
 from services.shared.quotas.base import QuotaLimiter
 from services.shared.release_store.last_known import LastKnownRouting
 from services.shared.router import Router
+from services.shared.shadow import shadow_bounds
 from services.shared.telemetry.access_log import AccessLog
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.sum_over_processes import SharedMetrics
@@ -52,15 +56,13 @@ from services.shared.wiring import (
     RemoteSettings,
     Serving,
     ServingSettings,
-    blob_store,
     new_process_id,
 )
 
 if TYPE_CHECKING:  # no first prediction needs them
     from services.api.job_parts import JobParts
-
-
-_JOB_STORE_S = 2.0  # for one answer; each is asked for twice
+    from services.api.releases.stores import ReleaseStores
+    from services.shared.release_wiring import ReleaseFollowing
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,8 @@ class ApiParts:
     doors: Doors
     access_log: AccessLog | None
     jobs: Deferred[JobParts]
+    releases: Deferred[ReleaseStores]
+    following: Deferred[ReleaseFollowing]
     deferred: tuple[Deferred[Any], ...]
 
     async def complete(self) -> None:
@@ -111,27 +115,33 @@ class ApiParts:
         await self.serving.close(drain_s)
         await self.doors.outbound.aclose()
         await self.doors.limiter.close()
-        if self.jobs.made is not None:
-            await self.jobs.made.close()
+        for each in (self.following.made, self.jobs.made, self.releases.made):
+            if each is not None:
+                await each.close()
         if self.access_log is not None:
             self.access_log.flush()
 
 
 def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda: False) -> ApiParts:
     """Nothing runs yet: `serving.start()` begins to load. To be called in the loop that will serve."""
-    shared = ServingSettings(settings.models_dir, settings.data_dir, settings.cores, new_process_id("api"))
+    own_id, trial_s = new_process_id("api"), settings.trial_timeout_s
+    shared = ServingSettings(settings.models_dir, settings.data_dir, settings.cores, own_id, trial_timeout_s=trial_s)
     remote = RemoteSettings(settings.model_server, settings.model_server_key, settings.model_server_ca)
     serving = RemoteServing(shared, remote) if settings.model_server else LocalServing(shared)
     budget = PixelBudget(settings.decode_memory_bytes)
-    router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read())
+    counters = recorded_counters(settings.metrics_dir if settings.redis_url else None, own_id)
+    router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read(), counters)
     predictor = Predictor(
         serving.client,
         router,
         lambda config: ImagePreprocessor(parse_image_settings(config), settings.max_pixels, budget),
         decode_threads=settings.cores,
         generation=lambda ref: serving.follower.current.loaded.get(ref, 0),
+        shadow=shadow_bounds(settings.cores, is_local=not settings.model_server),
+        draining=draining,
     )
-    limiter, outbound = Deferred(lambda: _limiter(settings)), Deferred(lambda: _outbound(settings))
+    limiter, outbound = Deferred(lambda: quota_limiter(settings)), Deferred(lambda: outbound_client(settings))
+    following = Deferred(lambda: release_following(settings, router, own_id))
     doors = Doors(
         keys=FileKeyStore(settings.data_dir),
         limiter=DeferredLimiter(limiter),
@@ -140,17 +150,12 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
         signer=FeedbackSigner(feedback_key(settings.data_dir / "feedback.key")),
     )
     requests = HttpRequests()
-
-    def own_metrics() -> bytes:
-        from services.shared.telemetry.prometheus import render, render_http
-
-        return render(serving.metrics()) + render_http(requests)
-
-    shared_metrics = SharedMetrics(settings.metrics_dir, own_metrics) if settings.metrics_dir else None
-    metrics = shared_metrics.total if shared_metrics else own_metrics
-    jobs = Deferred(lambda: _jobs(settings))
+    own = own_metrics(serving, requests, router)
+    shared_metrics = SharedMetrics(settings.metrics_dir, own) if settings.metrics_dir else None
+    metrics = shared_metrics.total if shared_metrics else own
+    jobs, releases = Deferred(lambda: job_parts(settings)), Deferred(lambda: _releases(settings, serving))
     submit = Deferred(lambda: _submit(jobs, serving, router))
-    documented = Deferred(lambda: _documented(serving, metrics, jobs, draining))
+    documented = Deferred(lambda: _documented(serving, metrics, jobs, (releases, router, doors.signer), draining))
     access_log = AccessLog("api") if settings.access_log and settings.log_level in ("debug", "info") else None
     bounds = bounds_of(settings, doors, requests, access_log)
     inner = JobBranch(DeferredApp(documented), DeferredApp(submit))
@@ -169,8 +174,10 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
     refuse = QuickRefusal(bounds.records, bounds.authenticator, bounds.admission, draining=draining)
     deferred: tuple[Deferred[Any], ...] = (documented, limiter, outbound, submit)
     if settings.redis_url:
-        deferred = (*deferred, jobs)
-    return ApiParts(serving, predictor, app, quick, refuse, shared_metrics, doors, access_log, jobs, deferred)
+        deferred = (*deferred, jobs, releases, following)
+    return ApiParts(
+        serving, predictor, app, quick, refuse, shared_metrics, doors, access_log, jobs, releases, following, deferred
+    )
 
 
 def bounds_of(
@@ -186,12 +193,22 @@ def bounds_of(
 
 
 def _documented(
-    serving: Serving, metrics: Callable[[], bytes], jobs: Deferred[JobParts], draining: Callable[[], bool]
+    serving: Serving,
+    metrics: Callable[[], bytes],
+    jobs: Deferred[JobParts],
+    releases: tuple[Deferred[ReleaseStores], Router, FeedbackSigner],
+    draining: Callable[[], bool],
 ) -> ASGIApp:
-    from services.api.documented_app import documented_app
+    from services.api.documented_app import ReleaseDoors, documented_app
     from services.api.metrics import Metrics
 
-    return documented_app(serving, Metrics(metrics, jobs), jobs, ending=draining)
+    return documented_app(serving, Metrics(metrics, jobs), jobs, ReleaseDoors(*releases), ending=draining)
+
+
+def _releases(settings: ApiSettings, serving: Serving) -> ReleaseStores:
+    from services.api.releases.parts import release_stores
+
+    return release_stores(settings, serving.client)
 
 
 def _submit(jobs: Deferred[JobParts], serving: Serving, router: Router) -> ASGIApp:
@@ -199,51 +216,6 @@ def _submit(jobs: Deferred[JobParts], serving: Serving, router: Router) -> ASGIA
     from services.api.job_submit import JobSubmit
 
     return JobSubmit(jobs, JobModels(serving.client, router), SystemClock())
-
-
-def _jobs(settings: ApiSettings) -> JobParts:
-    """Raises Unavailable without a server that keeps them."""
-    if not settings.redis_url:
-        raise Unavailable(
-            "jobs are kept in Redis or Valkey, and no server is set: set GRAYSCALE_REDIS_URL, and start a worker"
-        )
-    from services.api.job_body import JobIntake
-    from services.api.job_parts import JobParts
-    from services.api.job_queue_watch import QueueWatch
-    from services.api.job_uploads import JobUploads
-    from services.shared.jobs.celery import CeleryJobQueue
-    from services.shared.jobs.redis import RedisJobStore
-    from services.shared.outbound.hosts import AllowList
-    from services.shared.outbound.policy import UrlPolicy
-
-    rules = settings.jobs.store
-    store = RedisJobStore(
-        settings.redis_url,
-        results_s=rules.results_s,
-        max_waiting_items=rules.max_waiting_items,
-        timeout_s=_JOB_STORE_S,
-    )
-    policy = UrlPolicy(AllowList.parse(settings.outbound.allowed_hosts), settings.outbound.allow_http)
-    spool_dir = settings.data_dir / "spool"
-    intake = JobIntake(blob_store(settings.jobs.blobs), settings.jobs.limits, policy.check_url, spool_dir)
-    watch = QueueWatch(store, SystemClock(), max_waiting_items=rules.max_waiting_items)
-    return JobParts(store, CeleryJobQueue(settings.redis_url), watch, intake, JobUploads())
-
-
-def _limiter(settings: ApiSettings) -> QuotaLimiter:
-    if settings.redis_url:
-        from services.shared.quotas.redis import RedisQuotaLimiter
-
-        return RedisQuotaLimiter(settings.redis_url)
-    from services.shared.quotas.memory import MemoryQuotaLimiter
-
-    return MemoryQuotaLimiter()
-
-
-def _outbound(settings: ApiSettings) -> OutboundClient:
-    from services.shared.outbound.client import HttpcoreOutboundClient
-
-    return HttpcoreOutboundClient(settings.outbound)
 
 
 def build_app(
@@ -260,8 +232,14 @@ def build_app(
     async def is_ready() -> bool:
         return not await serving.readiness.reasons()
 
-    handler = ProtocolHandler(serving.client, resolve=serving.resolve, server_version=VERSION, is_ready=is_ready)
-    app: ASGIApp = ProtocolRoute(documented, build_oip_app(handler, limits=settings.upload.body))
+    handler = ProtocolHandler(
+        serving.client,
+        resolve=serving.resolve,
+        server_version=VERSION,
+        is_ready=is_ready,
+        releases=predictor.tensors,
+    )
+    app: ASGIApp = ProtocolRoute(documented, build_oip_app(handler, limits=settings.upload.body, terms=release_terms))
     app = PredictRoute(
         app,
         predictor,

@@ -23,7 +23,9 @@ class AnswerWriter:
         timings = answer.timings_ms
         at, nonce = int(self._clock.now()), random_bytes(8).hex()
         route = answer.route
-        claim = FeedbackClaim(route.ref, route.arm, answer.top_1[0], at, route.release, route.step, nonce)
+        # The truth about an answer that a tester forced is no more evidence about the arm than the answer is.
+        release, step = (route.release, route.step) if route.evidence else ("", 0)
+        claim = FeedbackClaim(route.ref, route.arm, answer.top_1[0], at, release, step, nonce)
         return orjson.dumps(
             {
                 "request_id": request_id,

@@ -33,6 +33,7 @@ KINDS: dict[type[errors.ServingError], ProblemKind] = {
     errors.RateLimited: ProblemKind(429, "rate-limited", "Over the rate or quota"),
     errors.BodyTimeout: ProblemKind(408, "body-timeout", "The body came too slowly"),
     errors.Conflict: ProblemKind(409, "conflict", "Something else was first"),
+    errors.Stale: ProblemKind(412, "stale", "It is not as the request says it was seen"),
     errors.Unavailable: ProblemKind(503, "unavailable", "Not available now"),
     errors.NotReady: ProblemKind(503, "not-ready", "Not ready"),
     errors.Overloaded: ProblemKind(503, "overloaded", "Too much work is waiting"),

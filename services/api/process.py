@@ -67,6 +67,7 @@ class ApiProcess:
         server.should_exit = True
         await serving
         completing.cancel()
+        await asyncio.wait((completing,))
         if parts.shared_metrics:
             parts.shared_metrics.publish()
         await parts.close(self._settings.finish_s)
@@ -84,6 +85,11 @@ class ApiProcess:
             answering = tasks.create_task(_models_answer(parts))
             await asyncio.wait((answering,), timeout=_MODELS_FIRST_S)
             await parts.complete()
+            following = parts.following.made
+            if following is not None:
+                parts.serving.routing_revision = lambda: following.revision
+                await following.start()
+                tasks.create_task(following.run())
             gc.enable()  # it was off for all the imports (`__main__`)
             tasks.create_task(_publish_metrics(parts))
             await answering

@@ -68,9 +68,28 @@ class ModelList(_Document):
     models: list[ModelSummary]
 
 
-class ModelDetails(ModelSummary):
-    """What the default version, or the newest that is ready, takes and gives; absent while none is ready."""
+class ModelArm(_Document):
+    """`ref` is model/version, `weight` the percentage of keys that it answers."""
 
+    arm: str
+    ref: str
+    weight: Annotated[float, Field(ge=0, le=100)]
+
+
+class ModelRelease(_Document):
+    """By which release requests that name no version are routed now; `/v1/models/{model}/release` tells the rest."""
+
+    release: str
+    weight: Annotated[float, Field(ge=0, le=100)]
+    shadow: Annotated[float, Field(ge=0, le=100)]
+    arms: list[ModelArm]
+
+
+class ModelDetails(ModelSummary):
+    """What the default version, or the newest that is ready, takes and gives; absent while none is ready. `release` is
+    null while none decides who answers."""
+
+    release: ModelRelease | None = None
     task: str | None = None
     precision: str | None = None
     platform: str | None = None

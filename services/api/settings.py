@@ -11,6 +11,7 @@ from services.api.admission import AdmissionLimits
 from services.api.job_settings import JobSettings, job_settings
 from services.api.uploads import UploadLimits
 from services.shared.asgi import BodyLimits
+from services.shared.engine.load_guard import TRIAL_TIMEOUT_S, trial_timeout_s
 from services.shared.imaging.limits import MAX_PIXELS
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
 from services.shared.redis_url import parse_redis_url
@@ -28,7 +29,8 @@ class ApiSettings:
     `drain_delay_s`: how long connections are still accepted after SIGTERM, because endpoints lag behind readiness.
     `finish_s`: how long accepted requests may take after that. `redis_url`: where quotas are counted and jobs are kept;
     empty means that each process counts for itself and accepts no jobs. `decode_memory_bytes`: pixels decoded at once,
-    of one process.
+    of one process. `trial_timeout_s`: how long a new version may be tried in a process of its own before it is loaded;
+    0: it is not tried.
     """
 
     host: str = "127.0.0.1"
@@ -41,6 +43,7 @@ class ApiSettings:
     model_server_ca: Path | None = None
     drain_delay_s: float = 0.0
     finish_s: float = 30.0
+    trial_timeout_s: float = TRIAL_TIMEOUT_S
     log_level: str = "info"
     access_log: bool = True
     metrics_dir: Path | None = None
@@ -88,6 +91,7 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
         model_server_ca=variables.file("GRAYSCALE_MODEL_SERVER_CA"),
         drain_delay_s=variables.seconds("GRAYSCALE_DRAIN_DELAY_S", default.drain_delay_s),
         finish_s=variables.seconds("GRAYSCALE_FINISH_S", default.finish_s),
+        trial_timeout_s=trial_timeout_s(variables),
         log_level=variables.word("GRAYSCALE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         access_log=variables.flag("GRAYSCALE_ACCESS_LOG", default.access_log),
         metrics_dir=Path(environment[METRICS_DIR]) if environment.get(METRICS_DIR) else None,

@@ -15,6 +15,10 @@ def main() -> None:
         from services.cli.serve_worker import serve_worker
 
         sys.exit(serve_worker())
+    if sys.argv[1:] == ["controller"]:
+        from services.cli.serve_controller import serve_controller
+
+        sys.exit(serve_controller())
     from services.cli.commands import app
 
     app(prog_name="grayscale")

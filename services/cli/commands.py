@@ -20,9 +20,11 @@ COMMANDS = {
     "api": "services.cli.commands:api",
     "model-server": "services.cli.commands:model_server",
     "worker": "services.cli.serve_worker:worker",
+    "controller": "services.cli.serve_controller:controller",
     "valkey": "services.cli.commands:valkey",
     "export": "services.cli.export:app",
     "models": "services.cli.models:app",
+    "release": "services.cli.releases.command:app",
     "jobs": "services.cli.jobs.command:app",
     "keys": "services.cli.keys:app",
 }

@@ -50,6 +50,14 @@ def up(
         bool,
         typer.Option("--worker/--no-worker", envvar="GRAYSCALE_WITH_WORKER", help="Work on jobs on this machine."),
     ] = True,
+    controller: Annotated[
+        bool,
+        typer.Option(
+            "--controller/--no-controller",
+            envvar="GRAYSCALE_WITH_CONTROLLER",
+            help="Carry releases out on this machine.",
+        ),
+    ] = True,
     require_key: Annotated[
         bool,
         typer.Option("--require-key", envvar="GRAYSCALE_REQUIRE_KEY", help="Predictions need a key from the start."),
@@ -62,28 +70,28 @@ def up(
     """Serve every model of a repository, and print one line `ready http://HOST:PORT` when they answer."""
     if not models.is_dir():
         fail(f"{models} is not a directory: name a model repository with --models", Exit.USAGE)
-    cores = len(os.sched_getaffinity(0))
     environment = {
         **os.environ,
         "GRAYSCALE_HOST": host,
         "GRAYSCALE_PORT": str(port),
         "GRAYSCALE_DATA_DIR": str(data_dir.resolve()),
         "GRAYSCALE_MODELS": str(models.resolve()),
-        "GRAYSCALE_PROCESSES": str(processes or cores),
+        "GRAYSCALE_PROCESSES": str(processes or len(os.sched_getaffinity(0))),
         "GRAYSCALE_GRPC_PORT": str(grpc_port),
         "GRAYSCALE_HTTP_PORT": str(http_port),
         "GRAYSCALE_METRICS_PORT": str(metrics_port),
     }
-    if require_key:
-        environment["GRAYSCALE_REQUIRE_KEY"] = "1"
-    for name, path in (("GRAYSCALE_TLS_CERT", tls_cert), ("GRAYSCALE_TLS_KEY", tls_key)):
-        if path is not None:
-            environment[name] = str(path.resolve())
+    environment |= _secured(require_key, tls_cert, tls_key)
     log_as_json("up", _log_level())
     services = _services(environment, data_dir, with_model_server=model_server)
-    later = _worker(environment) if worker else None
-    scheme = "https" if tls_cert else "http"
-    raise typer.Exit(asyncio.run(_run(services, later, scheme, host, port)))
+    later = _later(environment, worker=worker, controller=controller)
+    raise typer.Exit(asyncio.run(_run(services, later, "https" if tls_cert else "http", host, port)))
+
+
+def _secured(require_key: bool, certificate: Path | None, key: Path | None) -> dict[str, str]:
+    files = {"GRAYSCALE_TLS_CERT": certificate, "GRAYSCALE_TLS_KEY": key}
+    given = {name: str(path.resolve()) for name, path in files.items() if path is not None}
+    return {**given, "GRAYSCALE_REQUIRE_KEY": "1"} if require_key else given
 
 
 def _services(environment: dict[str, str], data_dir: Path, *, with_model_server: bool) -> list[Service]:
@@ -91,10 +99,11 @@ def _services(environment: dict[str, str], data_dir: Path, *, with_model_server:
     services = [Service("api", ("api",), environment)]
     if valkey_binary() is None:
         err.print(
-            f"[yellow]warning:[/] {NO_VALKEY}; quotas are counted by each process for itself, and there are no jobs",
+            f"[yellow]warning:[/] {NO_VALKEY}; quotas are counted by each process for itself, and there are no jobs "
+            "and no releases",
             soft_wrap=True,
         )
-    elif "GRAYSCALE_REDIS_URL" not in environment:
+    elif not _has_redis(environment):
         environment["GRAYSCALE_REDIS_URL"] = valkey_url(data_dir)
         services.append(Service("valkey", ("valkey",), environment))
     if with_model_server:
@@ -104,11 +113,18 @@ def _services(environment: dict[str, str], data_dir: Path, *, with_model_server:
     return services
 
 
-def _worker(environment: Mapping[str, str]) -> Service | None:
-    """None where there is no server that keeps jobs."""
-    if "GRAYSCALE_REDIS_URL" not in environment:
-        return None
-    return Service("worker", ("worker",), {"GRAYSCALE_WORKER_COURTEOUS": "1", **environment})
+def _later(environment: Mapping[str, str], *, worker: bool, controller: bool) -> list[Service]:
+    """What no prediction needs; nothing where there is no server that keeps jobs and releases."""
+    if not _has_redis(environment):
+        return []
+    services = [Service("controller", ("controller",), environment)] if controller else []
+    if worker:
+        services.append(Service("worker", ("worker",), {"GRAYSCALE_WORKER_COURTEOUS": "1", **environment}))
+    return services
+
+
+def _has_redis(environment: Mapping[str, str]) -> bool:
+    return any(name in environment for name in ("GRAYSCALE_REDIS_URL", "GRAYSCALE_REDIS_URL_FILE"))
 
 
 def _log_level() -> str:
@@ -118,7 +134,7 @@ def _log_level() -> str:
         fail(str(error), Exit.USAGE)
 
 
-async def _run(services: list[Service], worker: Service | None, scheme: str, host: str, port: int) -> int:
+async def _run(services: list[Service], later: list[Service], scheme: str, host: str, port: int) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -129,8 +145,9 @@ async def _run(services: list[Service], worker: Service | None, scheme: str, hos
     stopping = asyncio.create_task(stop.wait())
     first = (stopping, supervisor.failed, announce)
     await asyncio.wait(first, timeout=_FIRST_S, return_when=asyncio.FIRST_COMPLETED)
-    if worker is not None and not stopping.done() and not supervisor.failed.done():
-        supervisor.start_later(worker, after="api")
+    if not stopping.done() and not supervisor.failed.done():
+        for service in later:
+            supervisor.start_later(service, after="api")
     await asyncio.wait((stopping, supervisor.failed), return_when=asyncio.FIRST_COMPLETED)
     announce.cancel()
     failed = supervisor.failed.result() if supervisor.failed.done() else None

@@ -57,12 +57,13 @@ class Listeners:
         metrics: Callable[[], Mapping[ModelRef, ModelMetrics]],
         *,
         max_message_bytes: int,
+        max_connection_age_s: float = 0.0,
         guard: Guard | None = None,
         tls: TlsFiles | None = None,
     ) -> None:
         self._tls = tls
         self._health = GrpcHealthService(handler.ready)
-        self._grpc = grpc.aio.server(options=_grpc_options(max_message_bytes))
+        self._grpc = grpc.aio.server(options=_grpc_options(max_message_bytes, max_connection_age_s))
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(GrpcInferenceService(handler, guard), self._grpc)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         limits = BodyLimits(max_bytes=max_message_bytes)
@@ -153,8 +154,12 @@ def _bind(host: str, port: int) -> socket.socket:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
 
 
-def _grpc_options(max_message_bytes: int) -> list[tuple[str, int]]:
+def _grpc_options(max_message_bytes: int, max_connection_age_s: float) -> list[tuple[str, int]]:
+    # A client asks for a name's addresses again when a connection ends, so a replica that was added is found then. The
+    # server says goodbye and waits for the calls that run: no caller notices (grpc/proposal A9).
+    age = [("grpc.max_connection_age_ms", round(1000 * max_connection_age_s))] if max_connection_age_s else []
     return [
+        *age,
         ("grpc.so_reuseport", 0),  # two servers on one port would share its calls without anyone noticing
         ("grpc.max_receive_message_length", max_message_bytes),
         ("grpc.max_send_message_length", max_message_bytes),

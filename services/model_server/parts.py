@@ -24,8 +24,16 @@ class ModelServerParts:
 
 def build_parts(settings: ModelServerSettings) -> ModelServerParts:
     """Nothing runs or listens yet. To be called in the loop that will serve."""
+    process_id = new_process_id("model-server")
     serving = LocalServing(
-        ServingSettings(settings.models_dir, settings.data_dir, settings.cores, new_process_id("model-server"))
+        ServingSettings(
+            settings.models_dir,
+            settings.data_dir,
+            settings.cores,
+            process_id,
+            routes=False,
+            trial_timeout_s=settings.trial_timeout_s,
+        )
     )
     return assemble(serving, settings)
 
@@ -41,5 +49,12 @@ def assemble(serving: Serving, settings: ModelServerSettings) -> ModelServerPart
     tls = None
     if settings.tls_certificate is not None and settings.tls_key is not None:
         tls = TlsFiles(settings.tls_certificate, settings.tls_key)
-    listeners = Listeners(handler, serving.metrics, max_message_bytes=settings.max_message_bytes, guard=guard, tls=tls)
+    listeners = Listeners(
+        handler,
+        serving.metrics,
+        max_message_bytes=settings.max_message_bytes,
+        max_connection_age_s=settings.max_connection_age_s,
+        guard=guard,
+        tls=tls,
+    )
     return ModelServerParts(serving, handler, listeners)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.shared.engine.load_guard import TRIAL_TIMEOUT_S, trial_timeout_s
 from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
 
 
@@ -15,8 +16,11 @@ class ModelServerSettings:
     """Port 0 takes any free port. All three listen on `host`.
 
     `drain_delay_s`: how long calls are still accepted after SIGTERM, because endpoints lag behind readiness.
-    `finish_s`: how long accepted calls may take after that. With `admin_key`, repository calls need it as a bearer
-    token; it is required where other machines reach the ports. With a certificate, gRPC and HTTP speak TLS.
+    `finish_s`: how long accepted calls may take after that. `trial_timeout_s`: how long a new version may be tried in a
+    process of its own before it is loaded; 0: it is not tried. `max_connection_age_s`: gRPC connections are ended, once
+    their calls are, so that callers look again for whom to call; 0: they are kept. With `admin_key`, repository calls
+    need it as a bearer token; it is required where other machines reach the ports. With a certificate, gRPC and HTTP
+    speak TLS.
     """
 
     models_dir: Path
@@ -28,7 +32,9 @@ class ModelServerSettings:
     metrics_port: int = 8002
     drain_delay_s: float = 0.0
     finish_s: float = 30.0
+    trial_timeout_s: float = TRIAL_TIMEOUT_S
     max_message_bytes: int = 64 * 1024 * 1024
+    max_connection_age_s: float = 0.0
     admin_key: str = ""
     tls_certificate: Path | None = None
     tls_key: Path | None = None
@@ -63,7 +69,9 @@ def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
         metrics_port=variables.integer("GRAYSCALE_METRICS_PORT", 8002, maximum=65535),
         drain_delay_s=variables.seconds("GRAYSCALE_DRAIN_DELAY_S", 0.0),
         finish_s=variables.seconds("GRAYSCALE_FINISH_S", 30.0),
+        trial_timeout_s=trial_timeout_s(variables),
         max_message_bytes=variables.integer("GRAYSCALE_MAX_MESSAGE_BYTES", 64 * 1024 * 1024, minimum=1024),
+        max_connection_age_s=variables.seconds("GRAYSCALE_MAX_CONNECTION_AGE_S", 0.0),
         admin_key=admin_key,
         tls_certificate=certificate,
         tls_key=key,

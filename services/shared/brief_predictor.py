@@ -18,6 +18,9 @@ from services.shared.model_view import ModelView, ModelViews
 from services.shared.release.arm_counters import ArmCounters
 from services.shared.release.routing import Route
 from services.shared.router import Router
+from services.shared.shadow import Mirrored, ShadowRunner
+from services.shared.shadow_comparison import Said
+from services.shared.tensors import Array
 
 PATIENCE_S = 30.0  # by then a run was not brief
 
@@ -44,27 +47,30 @@ class Joined:
     """
 
     __slots__ = (
-        *("_clock", "_counters", "_key_hashes", "_left", "_over", "_reply", "_timer", "_top", "_withdraw", "askers"),
-        *("begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
+        *("_clock", "_counters", "_images", "_key_hashes", "_left", "_over", "_reply", "_shadow", "_timer", "_top"),
+        *("_withdraw", "askers", "begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
     )
 
     def __init__(
         self, route: Route, view: ModelView, size: int, counters: ArmCounters | None, reply: Reply, top: int,
-        clock: Clock,
+        clock: Clock, shadow: ShadowRunner | None = None,
     ) -> None:  # fmt: skip
-        self.route, self.view, self.size, self._counters = route, view, size, counters
+        self.route, self.view, self.size, self._counters, self._shadow = route, view, size, counters, shadow
         self._reply, self._top, self._clock = reply, top, clock
         self.askers: list[object | None] = []
         self.pictures: list[DecodedImage] = []
         self.begun_s: list[float] = []
         self.decoded_s: list[float] = []
         self._key_hashes: list[int] = []
+        self._images: list[bytes] = []  # only those that are mirrored
         self.started_s = 0.0
         self._left, self._over = 0, False
         self._withdraw: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, asker: object, picture: DecodedImage, begun_s: float, decoded_s: float, key_hash: int) -> None:
+    def add(
+        self, asker: object, picture: DecodedImage, begun_s: float, decoded_s: float, key_hash: int, image: bytes
+    ) -> None:
         self.askers.append(asker)
         self.pictures.append(picture)
         self.begun_s.append(begun_s)
@@ -72,6 +78,8 @@ class Joined:
         if self._counters is not None:
             self._key_hashes.append(key_hash)
             self._counters.begin()
+        if self._shadow is not None:
+            self._images.append(image)
 
     def leave(self, asker: object) -> None:
         """Nobody waits for this answer any more; whose was given has left already."""
@@ -110,7 +118,8 @@ class Joined:
 
     def set_result(self, result: InferResult) -> None:
         try:
-            best, scores = best_of(result.outputs[self.view.postprocess.outputs[0]], self._top, len(self.askers))
+            given = result.outputs[self.view.postprocess.outputs[0]]
+            best, scores = best_of(given, self._top, len(self.askers))
         except Exception:  # whatever it is, `Predictor` finds it too, and whose picture it is
             self._fail()
             return
@@ -119,6 +128,8 @@ class Joined:
         if self._counters is not None:
             self._count(self._counters, best, scores, ended_s)
         self._reply(self, Outcome(best, scores, result.infer_s, ended_s))
+        if self._shadow is not None:
+            self._mirror(self._shadow, given)
 
     def set_exception(self, error: ServingError) -> None:
         self._fail()
@@ -127,6 +138,12 @@ class Joined:
         for i, asker in enumerate(self.askers):
             if asker is not None:
                 counters.observe(ended_s - self.begun_s[i], self._key_hashes[i], best[i][0], scores[i][0])
+
+    def _mirror(self, shadow: ShadowRunner, given: Array) -> None:
+        for i, asker in enumerate(self.askers):
+            if asker is not None and shadow.wants(self.route):
+                said = Said(self.view, (given[i],))
+                shadow.offer(Mirrored(self.route, self._key_hashes[i], self._images[i], self.pictures[i], said))
 
     def _too_long(self) -> None:
         withdraw = self._withdraw
@@ -160,8 +177,10 @@ class BriefPredictor:
     soon after every `take`.
     """
 
-    def __init__(self, runs: BriefRuns | None, router: Router, views: ModelViews, clock: Clock) -> None:
-        self._runs, self._router, self._views, self._clock = runs, router, views, clock
+    def __init__(
+        self, runs: BriefRuns | None, router: Router, views: ModelViews, clock: Clock, shadow: ShadowRunner
+    ) -> None:
+        self._runs, self._router, self._views, self._clock, self._shadow = runs, router, views, clock, shadow
         self._monotonic = clock.monotonic
         # Of this turn. A route is found by its identity: there is one for each arm, and its hash takes a microsecond.
         self._routes: dict[str, Route] = {}
@@ -175,6 +194,7 @@ class BriefPredictor:
         perhaps before this returns. `key` None: any. Raises ServingError; then, too, it is `Predictor`'s.
         """
         begun_s = self._monotonic()
+        self._router.load.begun += 1  # its passage is over within the turn: it is never seen in flight
         route, key_hash = self._routes.get(model), 0
         if route is None:
             route = self._router.plain_route(model)
@@ -190,7 +210,7 @@ class BriefPredictor:
         picture = joined.view.preprocess.brief(image)
         if picture is None:
             return None
-        joined.add(asker, picture, begun_s, self._monotonic(), key_hash)
+        joined.add(asker, picture, begun_s, self._monotonic(), key_hash, image)
         if len(joined.askers) >= joined.size and self._runs is not None:
             del self._groups[id(route)]
             joined.run(self._runs)
@@ -207,10 +227,13 @@ class BriefPredictor:
 
     def _group(self, route: Route, reply: Reply, top: int) -> Joined | None:
         view, runs = self._views.known(route.ref), self._runs
-        if view is None or runs is None or route.shadow is not None or not _is_plain(view):
+        if view is None or runs is None or not _is_plain(view):
             return None
         size = runs.brief_size(route.ref)
-        return Joined(route, view, size, self._router.counters.of(route), reply, top, self._clock) if size else None
+        if not size:
+            return None
+        shadow = None if route.shadow is None else self._shadow
+        return Joined(route, view, size, self._router.counters.of(route), reply, top, self._clock, shadow)
 
 
 _UNSEEN: Any = object()

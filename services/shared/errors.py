@@ -11,6 +11,7 @@ ServingError
 ├── RateLimited               over the rate or the quota of a key
 ├── BodyTimeout               the body came too slowly
 ├── Conflict                  another writer was first
+│   └── Stale                 what the caller says it has seen is not how it is now
 ├── Unavailable               may work when tried again
 │   ├── NotReady              nothing is loaded under that name yet, or the process is draining
 │   └── Overloaded            a queue is full
@@ -74,6 +75,10 @@ class BodyTimeout(ServingError):
 
 class Conflict(ServingError):
     """Another writer was first, or the same key came with another body."""
+
+
+class Stale(Conflict):
+    """The caller named the revision that its change is meant for, and there is another one now."""
 
 
 class Unavailable(ServingError):

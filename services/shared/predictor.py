@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
-
-import numpy as np
 
 from services.shared.answer import Answer, ImageAnswer, Timings
 from services.shared.brief_predictor import BriefPredictor
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import DeadlineExceeded, InvalidInput
-from services.shared.imaging.base import DecodedImage, Pixels, Preprocessor
-from services.shared.inference.base import InferenceClient, InferResult
+from services.shared.imaging.base import DecodedImage, Preprocessor
+from services.shared.infer_pictures import infer_pictures
+from services.shared.inference.base import InferenceClient
 from services.shared.model_ref import ModelRef
 from services.shared.model_view import ModelView, ModelViews, PreprocessorFactory
 from services.shared.priority import Priority
-from services.shared.release.routing import Route
-from services.shared.router import Router
+from services.shared.router import Passage, Router
+from services.shared.shadow import Mirrored, ShadowBounds, ShadowRunner
+from services.shared.shadow_comparison import Said
+from services.shared.tensor_predictor import TensorPredictor
 from services.shared.tensors import Array
 
 
 class Predictor:
-    """`decode_threads` bounds the pictures decoded at once; `generation` tells when a version was loaded anew."""
+    """`decode_threads` bounds the pictures decoded at once; `generation` tells when a version was loaded anew.
+
+    `brief` and `tensors` are other ways to the same models and arms. What a release mirrors is asked of the version in
+    its shadow behind the answer, within the bounds of `shadow`, and not while the process is `draining`: see shadow.py.
+    """
 
     def __init__(
         self,
@@ -35,16 +39,22 @@ class Predictor:
         decode_threads: int,
         generation: Callable[[ModelRef], int] = lambda _: 0,
         clock: Clock | None = None,
+        shadow: ShadowBounds | None = None,
+        draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self._client = client
         self._router = router
         self._clock = clock or SystemClock()
         self._views = ModelViews(client, preprocessor, generation, self._clock)
-        self.brief = BriefPredictor(client.brief, router, self._views, self._clock)
         self._pool = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
+        bounds = shadow or ShadowBounds()
+        self.shadow = ShadowRunner(client, router, self._views, self._pool, self._clock, bounds, draining=draining)
+        self.brief = BriefPredictor(client.brief, router, self._views, self._clock, self.shadow)
+        self.tensors = TensorPredictor(client, router, self._views, self.shadow, self._clock)
 
     def close(self) -> None:
-        """Waits for pictures that are being decoded."""
+        """Waits for pictures that are being decoded; shadows are cancelled."""
+        self.shadow.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def check_known(self, model: str, version: int | None) -> None:
@@ -72,7 +82,7 @@ class Predictor:
         begin = self._clock.monotonic()
         passage = self._router.begin(model, version, key=key, api_key=api_key, forced=forced)
         try:
-            answer = await self._answer(passage.route, images, begin, top, timeout_s, priority)
+            answer = await self._answer(passage, images, begin, top, timeout_s, priority)
         except BaseException as error:
             passage.failed(error)
             raise
@@ -81,24 +91,28 @@ class Predictor:
 
     async def _answer(
         self,
-        route: Route,
+        passage: Passage,
         images: Sequence[bytes],
         begin: float,
         top: int,
         timeout_s: float | None,
         priority: Priority,
     ) -> Answer:
-        ref = route.ref
-        view = await self._views.get(ref)
+        route = passage.route
+        view = await self._views.get(route.ref)
         decoded = await self._decode(view.preprocess, images, timeout_s)
         decoded_at = self._clock.monotonic()
         left_s = None if timeout_s is None else timeout_s - (decoded_at - begin)
         if left_s is not None and left_s <= 0:
             raise DeadlineExceeded("the deadline passed while the image was decoded")
-        rows, queue_s, infer_s = await self._infer(ref, view, decoded, left_s, priority)
-        results = await self._interpret(view, rows, decoded, top)
+        inferred = await infer_pictures(self._client, view, decoded, timeout_s=left_s, priority=priority)
+        results = await self._interpret(view, inferred.rows, decoded, top)
         total_s = self._clock.monotonic() - begin
-        timings = Timings(*(round(1000 * s, 3) for s in (decoded_at - begin, queue_s, infer_s, total_s)))
+        if route.shadow is not None and self.shadow.wants(route):
+            said = Said(view, inferred.rows[0])
+            self.shadow.offer(Mirrored(route, passage.key_hash, images[0], decoded[0], said))
+        seconds = (decoded_at - begin, inferred.queue_s, inferred.infer_s, total_s)
+        timings = Timings(*(round(1000 * s, 3) for s in seconds))
         return Answer(route, results, timings)
 
     async def _decode(
@@ -120,31 +134,6 @@ class Predictor:
                 raise outcome
         return [image for image in decoded if isinstance(image, DecodedImage)]
 
-    async def _infer(
-        self,
-        ref: ModelRef,
-        view: ModelView,
-        decoded: list[DecodedImage],
-        timeout_s: float | None,
-        priority: Priority,
-    ) -> tuple[list[tuple[Array, ...]], float, float]:
-        """Per image its row of each output; images beyond the model's batch go in calls of their own."""
-        config, outputs = view.config, view.outputs
-        name, size = config.inputs[0].name, max(config.max_batch_size, 1)
-        calls = []
-        for start in range(0, len(decoded), size):
-            tensors = [image.tensor for image in decoded[start : start + size]]
-            batch = _joined(tensors) if config.max_batch_size > 0 else tensors[0]
-            calls.append(
-                self._client.infer(ref, {name: batch}, timeout_s=timeout_s, priority=priority, outputs=outputs)
-            )
-        answers = [await calls[0]] if len(calls) == 1 else await _all(calls)
-        rows: list[tuple[Array, ...]] = []
-        for start, answer in zip(range(0, len(decoded), size), answers, strict=True):
-            count = min(size, len(decoded) - start) if config.max_batch_size > 0 else None
-            rows += view.rows(answer.outputs, count)
-        return rows, max(a.queue_s for a in answers), max(a.infer_s for a in answers)
-
     async def _interpret(
         self, view: ModelView, rows: list[tuple[Array, ...]], decoded: list[DecodedImage], top: int
     ) -> tuple[ImageAnswer, ...]:
@@ -157,19 +146,6 @@ class Predictor:
                 *(loop.run_in_executor(self._pool, view.interpret, row, image, top) for row, image in pairs)
             )
         )
-
-
-def _joined(tensors: list[Pixels]) -> Pixels:
-    return tensors[0][np.newaxis] if len(tensors) == 1 else np.stack(tensors)
-
-
-async def _all(calls: Sequence[Coroutine[Any, Any, InferResult]]) -> list[InferResult]:
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:  # when one fails there is no answer: the others need not be computed
-            task.cancel()
 
 
 def _decoded(preprocess: Preprocessor, data: bytes) -> DecodedImage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.shared.errors import InvalidInput, ServingError
 from services.shared.model_ref import ModelRef
@@ -16,6 +16,14 @@ Resolve = Callable[[str, int | None], ModelRef]
 
 
 @dataclass(slots=True)
+class Load:
+    """How many passages are on their way, and how many requests ever came: what waits for a quiet moment looks here."""
+
+    in_flight: int = 0
+    begun: int = 0
+
+
+@dataclass(slots=True)
 class Passage:
     """One request on its way: its route, and the counters of the arm, None where its answer is no evidence.
 
@@ -25,18 +33,22 @@ class Passage:
     route: Route
     key_hash: int
     counters: ArmCounters | None
+    load: Load = field(default_factory=Load)
 
     def answered(self, latency_s: float, top_1: int, confidence: float) -> None:
+        self.load.in_flight -= 1
         if self.counters is not None:
             self.counters.observe(latency_s, self.key_hash, top_1, confidence)
 
     def left(self) -> None:
         """It ended in a way that says nothing about the arm, or goes on in another passage."""
+        self.load.in_flight -= 1
         if self.counters is not None:
             self.counters.abandon()
 
     def failed(self, error: BaseException) -> None:
         """What is the client's fault, or the client's leaving, says nothing about the arm."""
+        self.load.in_flight -= 1
         if self.counters is None:
             return
         if isinstance(error, ServingError) and not isinstance(error, InvalidInput):
@@ -49,10 +61,16 @@ class Router:
     """Routes by the releases that it was last told of. `resolve` gives a name's default ref, or the version that was
     asked for, and raises NotFound. Belongs to one event loop."""
 
-    def __init__(self, resolve: Resolve, routings: Mapping[str, ReleaseRouting] | None = None) -> None:
+    def __init__(
+        self,
+        resolve: Resolve,
+        routings: Mapping[str, ReleaseRouting] | None = None,
+        counters: ReleaseCounters | None = None,
+    ) -> None:
         self._resolve = resolve
         self.routings: Mapping[str, ReleaseRouting] = routings or {}
-        self.counters = ReleaseCounters()
+        self.counters = counters or ReleaseCounters()
+        self.load = Load()
 
     def check_known(self, model: str, version: int | None) -> None:
         """Raises NotFound for a name that nobody knows, so that its images need not be read."""
@@ -72,13 +90,19 @@ class Router:
         routing = self.routings.get(model) if version is None else None
         if routing is None:
             route = route_of(None, ref, pinned=None if version is None else ref, forced=forced)
-            return Passage(route, 0, None)
+            return self._passage(route, 0, None)
         key_hash = routing.hash_of(routed_by(routing.sticky, key, api_key, lambda: random_bytes(16)))
         route = route_of(routing, ref, key_hash, forced=forced)
         counters = self.counters.of(route)
         if counters is not None:
             counters.begin()
-        return Passage(route, key_hash, counters)
+        return self._passage(route, key_hash, counters)
+
+    def _passage(self, route: Route, key_hash: int, counters: ArmCounters | None) -> Passage:
+        load = self.load
+        load.in_flight += 1
+        load.begun += 1
+        return Passage(route, key_hash, counters, load)
 
     def plain_route(self, model: str) -> Route | None:
         """The route of every request that names no version; None while a release decides. Raises NotFound."""

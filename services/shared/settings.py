@@ -22,7 +22,21 @@ class Variables:
     values: Mapping[str, str]
 
     def text(self, name: str, default: str) -> str:
-        return self.values.get(name) or default
+        """The value, or what the file at `<name>_FILE` holds, without the white space around it: a secret that is
+        mounted as a file need not stand in the environment, which children and `docker inspect` show."""
+        value, path = self.values.get(name), self.values.get(f"{name}_FILE")
+        if not path:
+            return value or default
+        if value:
+            raise SettingsError(f"{name} and {name}_FILE are both set: set one of them")
+        try:
+            content = Path(path).expanduser().read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
+            raise SettingsError(f"{name}_FILE is {path!r}: it cannot be read: {reason}") from error
+        if not content:
+            raise SettingsError(f"{name}_FILE is {path!r}: the file is empty")
+        return content
 
     def word(self, name: str, default: str, words: Sequence[str]) -> str:
         """One of these words, in any case."""

@@ -5,22 +5,25 @@ from __future__ import annotations
 import abc
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.shared.backends.base import Placement
+from services.shared.backends.base import Backend, Placement
 from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
 from services.shared.backends.tensorrt import TensorRtBackend
 from services.shared.blobs.base import BlobStore
 from services.shared.blobs.settings import BlobSettings
 from services.shared.clock import SystemClock
 from services.shared.engine.engine import Engine
+from services.shared.engine.load_guard import TRIAL_TIMEOUT_S, LoadGuard
 from services.shared.engine.reconciler import Reconciler
-from services.shared.fleet.base import FleetStore, ModelControl
+from services.shared.engine.trial_guard import TrialGuard, TrialSettings
+from services.shared.fleet.base import NEVER, FleetStore, ModelControl
 from services.shared.fleet.control import FleetControl
 from services.shared.fleet.file import FileFleetStore
 from services.shared.fleet.follower import FleetFollower, seed
+from services.shared.fleet.routing_beats import RoutingBeats
 from services.shared.inference.base import InferenceClient
 from services.shared.inference.local import LocalInference
 from services.shared.inference.readiness import Readiness
@@ -32,12 +35,16 @@ from services.shared.telemetry.base import ModelMetrics
 
 @dataclass(frozen=True, slots=True)
 class ServingSettings:
-    """Where models lie, where state is kept, and how many CPU cores this process's models share."""
+    """Where models lie, where state is kept, and how many CPU cores this process's models share. `routes`: the process
+    has a Router, and so is one of those that must have followed before a release goes on. `trial_timeout_s`: how long a
+    new version may be tried in a process of its own before this one loads it; 0: it is not tried."""
 
     models_dir: Path
     data_dir: Path
     cores: int
     process_id: str
+    routes: bool = True
+    trial_timeout_s: float = TRIAL_TIMEOUT_S
 
 
 def new_process_id(kind: str) -> str:
@@ -45,16 +52,25 @@ def new_process_id(kind: str) -> str:
     return f"{kind}-{os.getpid()}-{os.urandom(4).hex()}"
 
 
+def local_backends(data_dir: Path) -> dict[str, Backend]:
+    """What runs models on this machine, by the name that a config gives it."""
+    onnx = OnnxRuntimeBackend(data_dir / "onnxruntime")
+    tensorrt = TensorRtBackend(fallback=onnx, cache_dir=data_dir / "tensorrt")
+    return {backend.name: backend for backend in (onnx, tensorrt)}
+
+
 class Serving(abc.ABC):
     """Models behind one InferenceClient, with the names that the public knows them by.
 
-    `start` returns once it serves what it can; `readiness` says what is still missing.
+    `start` returns once it serves what it can; `readiness` says what is still missing. `routing_revision` is for the
+    process to set that follows a release store: what its heartbeats say, NEVER until then.
     """
 
     client: InferenceClient
     control: ModelControl
     follower: FleetFollower
     readiness: Readiness
+    routing_revision: Callable[[], int]
 
     @abc.abstractmethod
     async def start(self) -> None: ...
@@ -76,20 +92,25 @@ class LocalServing(Serving):
 
     def __init__(self, settings: ServingSettings) -> None:
         clock = SystemClock()
+        self.routing_revision = lambda: NEVER
         self._store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self._repository = DiskRepository(settings.models_dir)
-        onnx = OnnxRuntimeBackend(settings.data_dir / "onnxruntime")
-        tensorrt = TensorRtBackend(fallback=onnx, cache_dir=settings.data_dir / "tensorrt")
         self._engine = Engine(
             self._repository,
-            {backend.name: backend for backend in (onnx, tensorrt)},
+            local_backends(settings.data_dir),
             placement=Placement(settings.cores, wide_cores=len(os.sched_getaffinity(0))),
             clock=clock,
         )
         self.follower = FleetFollower(self._store)
         self.control = FleetControl(self._store, self._repository)
         self._reconciler = Reconciler(
-            self._engine, self._store, self.follower, process_id=settings.process_id, clock=clock
+            self._engine,
+            self._store,
+            self.follower,
+            process_id=settings.process_id,
+            clock=clock,
+            routing_revision=lambda: self.routing_revision() if settings.routes else None,
+            guard=_guard(settings),
         )
         self.client = LocalInference(self._engine, self._repository, self.control)
         self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
@@ -105,6 +126,13 @@ class LocalServing(Serving):
 
     def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
         return self._engine.metrics()
+
+
+def _guard(settings: ServingSettings) -> LoadGuard | None:
+    if not settings.trial_timeout_s:
+        return None
+    trials = TrialSettings(settings.models_dir, settings.data_dir, settings.process_id, settings.trial_timeout_s)
+    return TrialGuard(trials, SystemClock())
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +159,15 @@ class RemoteServing(Serving):
         self._control = RemoteControl(self.client, store)
         self.control = self._control
         self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
+        self.routing_revision = lambda: NEVER
+        self._beats = RoutingBeats(
+            store,
+            self.follower,
+            process_id=settings.process_id,
+            ready=lambda: self._control.ready,
+            routing_revision=lambda: self.routing_revision() if settings.routes else None,
+            clock=SystemClock(),
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -138,6 +175,7 @@ class RemoteServing(Serving):
         self._tasks = [
             asyncio.create_task(self.follower.run(), name="fleet follower"),
             asyncio.create_task(self._control.run(), name="remote defaults"),
+            asyncio.create_task(self._beats.run(), name="routing beats"),
         ]
 
     async def close(self, drain_s: float) -> None:

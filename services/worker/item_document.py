@@ -29,7 +29,9 @@ class ItemWriter:
         route, result = outcome.route, outcome.result
         top_1 = result.predictions[0].index if result.predictions else -1
         at, nonce = int(self._clock.now()), random_bytes(8).hex()
-        claim = FeedbackClaim(route.ref, route.arm, top_1, at, route.release, route.step, nonce)
+        # The truth about an answer that a tester forced is no more evidence about the arm than the answer is.
+        release, step = (route.release, route.step) if route.evidence else ("", 0)
+        claim = FeedbackClaim(route.ref, route.arm, top_1, at, release, step, nonce)
         return ItemResult(
             index,
             result={

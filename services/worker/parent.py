@@ -12,9 +12,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from services.shared.courtesy import be_courteous
+from services.shared.health_server import HealthApp, HealthServer, listen
 from services.shared.telemetry.sum_over_processes import read_total, retire
-from services.worker.courtesy import be_courteous
-from services.worker.health import HealthApp, HealthServer, listen
 from services.worker.settings import METRICS_DIR, PORT, WorkerSettings
 
 _log = logging.getLogger(__name__)

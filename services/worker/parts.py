@@ -21,8 +21,10 @@ from services.shared.keys.file import FileKeyStore
 from services.shared.outbound.base import OutboundClient
 from services.shared.outbound.client import HttpcoreOutboundClient
 from services.shared.release_store.last_known import LastKnownRouting
+from services.shared.release_wiring import ReleaseFollowing
 from services.shared.router import Router
 from services.shared.telemetry.prometheus import render
+from services.shared.telemetry.release_metrics import render_releases
 from services.shared.telemetry.sum_over_processes import SharedMetrics
 from services.shared.wiring import (
     LocalServing,
@@ -48,7 +50,8 @@ _STORE_TIMEOUT_S = 2.0  # well below a lease: a store that hangs is asked again 
 
 @dataclass(frozen=True, slots=True)
 class WorkerParts:
-    """One process: `runners` do the work, `keeper` and `sender` look after all jobs, `listener` wakes the runners."""
+    """One process: `runners` do the work, `keeper` and `sender` look after all jobs, `listener` wakes the runners,
+    `following` keeps to the releases."""
 
     serving: Serving
     predictor: BulkPredictor
@@ -59,12 +62,14 @@ class WorkerParts:
     keeper: JobKeeper
     sender: WebhookSender
     listener: WakeListener
+    following: ReleaseFollowing
     shared_metrics: SharedMetrics | None
 
     async def close(self) -> None:
         self.predictor.close()
         await self.serving.close(1.0)
         await self.outbound.aclose()
+        await self.following.close()
         await self.queue.close()
         await self.store.close()
 
@@ -97,9 +102,12 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
     limits = LoadLimits(max_image_bytes=settings.max_image_bytes, url_timeout_s=settings.outbound.timeout_s)
     work = ChunkWork(ItemLoader(blobs, outbound, limits), predictor, writer, clock)
     bell, counters = Bell(), WorkCounters()
+    following = ReleaseFollowing(settings.redis_url, settings.data_dir, router)
+    serving.routing_revision = lambda: following.revision
 
     def metrics() -> bytes:
-        return render(serving.metrics()) + render_work(counters, router.counters.snapshot(), SOURCE)
+        releases = render_releases(router.counters.snapshot(), SOURCE)
+        return render(serving.metrics()) + render_work(counters) + releases
 
     return WorkerParts(
         serving,
@@ -114,12 +122,19 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         keeper=JobKeeper(store, blobs, queue, clock, results_s=rules.results_s),
         sender=WebhookSender(store, outbound, FileKeyStore(settings.data_dir), clock, source),
         listener=WakeListener(settings.redis_url, bell.ring, name=worker_id),
+        following=following,
         shared_metrics=SharedMetrics(settings.metrics_dir, metrics) if settings.metrics_dir else None,
     )
 
 
 def _serving(settings: WorkerSettings, worker_id: str) -> Serving:
-    shared = ServingSettings(settings.models_dir, settings.data_dir, settings.cores, worker_id)
+    shared = ServingSettings(
+        settings.models_dir,
+        settings.data_dir,
+        settings.cores,
+        worker_id,
+        trial_timeout_s=settings.trial_timeout_s,
+    )
     if not settings.model_server:
         return LocalServing(shared)
     return RemoteServing(

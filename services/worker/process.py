@@ -10,8 +10,8 @@ import sys
 from collections.abc import Coroutine
 from typing import Any
 
+from services.shared.courtesy import be_courteous
 from services.shared.telemetry.sum_over_processes import PUBLISH_S
-from services.worker.courtesy import be_courteous
 from services.worker.parts import WorkerParts, build_parts
 from services.worker.settings import WorkerSettings
 
@@ -40,7 +40,8 @@ class WorkerProcess:
         await self._finish_with_parent()
         parts = build_parts(self._settings)
         await parts.serving.start()
-        beside = [self._task(_publish_metrics(parts), "metrics")]
+        await parts.following.start()
+        beside = [self._task(_publish_metrics(parts), "metrics"), self._task(parts.following.run(), "releases")]
         await self._models_first(parts)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.shared.blobs.settings import BlobSettings, blob_settings
+from services.shared.engine.load_guard import TRIAL_TIMEOUT_S, trial_timeout_s
 from services.shared.imaging.limits import MAX_PIXELS
 from services.shared.jobs.settings import JobStoreSettings, job_store_settings
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
@@ -25,6 +26,7 @@ class WorkerSettings:
     that is taken. `runners`: how many chunks each process has in work. `drain_s`: how long they may take after SIGTERM.
 
     `model_server` and its kin are the API's; empty means that the models run in the worker's own processes.
+    `trial_timeout_s`: how long a new version may be tried in a process of its own before it is loaded; 0: not at all.
     `is_courteous`: the worker takes only what others leave of the CPU. `max_image_bytes` is of one item.
     """
 
@@ -40,6 +42,7 @@ class WorkerSettings:
     model_server: str = ""
     model_server_key: str = ""
     model_server_ca: Path | None = None
+    trial_timeout_s: float = TRIAL_TIMEOUT_S
     log_level: str = "info"
     metrics_dir: Path | None = None
     max_pixels: int = MAX_PIXELS
@@ -78,6 +81,7 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
         model_server=model_server,
         model_server_key=variables.text("GRAYSCALE_MODEL_SERVER_KEY", ""),
         model_server_ca=variables.file("GRAYSCALE_MODEL_SERVER_CA"),
+        trial_timeout_s=trial_timeout_s(variables),
         log_level=variables.word("GRAYSCALE_LOG_LEVEL", default.log_level, LOG_LEVELS),
         metrics_dir=Path(environment[METRICS_DIR]) if environment.get(METRICS_DIR) else None,
         max_pixels=variables.integer("GRAYSCALE_MAX_PIXELS", default.max_pixels, minimum=1),

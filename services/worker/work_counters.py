@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 
 from services.shared.jobs.job import ItemResult
-from services.shared.release.release_counters import ReleaseSnapshot
 from services.shared.telemetry.histogram import Histogram, HistogramSnapshot
 
 _BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -31,9 +30,9 @@ class WorkCounters:
         return self._seconds.snapshot()
 
 
-def render_work(counters: WorkCounters, evidence: ReleaseSnapshot, source: str) -> bytes:
-    """Prometheus' text format; `evidence` is what items said of a release's arms."""
-    return "\n".join([*_counted(counters), *_latency(counters.seconds), *_evidence(evidence, source), ""]).encode()
+def render_work(counters: WorkCounters) -> bytes:
+    """Prometheus' text format."""
+    return "\n".join([*_counted(counters), *_latency(counters.seconds), ""]).encode()
 
 
 def _counted(counters: WorkCounters) -> Iterator[str]:
@@ -55,14 +54,6 @@ def _latency(seconds: HistogramSnapshot) -> Iterator[str]:
         yield f'{name}_bucket{{le="{bound}"}} {count}'
     yield f"{name}_sum {seconds.sum!r}"
     yield f"{name}_count {seconds.count}"
-
-
-def _evidence(evidence: ReleaseSnapshot, source: str) -> Iterator[str]:
-    name = "grayscale_release_evidence_total"
-    yield from _head(name, "counter", "Answers counted as evidence about a release's arm")
-    for key, arm in sorted(evidence.arms.items()):
-        labels = f'release="{key.release}",step="{key.step}",arm="{key.arm}",source="{source}"'
-        yield f"{name}{{{labels}}} {arm.requests}"
 
 
 def _head(name: str, kind: str, text: str) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from services.api.context import RequestContext
-from services.api.documented_app import documented_app
+from services.api.documented_app import ReleaseDoors, documented_app
 from services.api.job_branch import JobBranch
 from services.api.job_models import JobModels
 from services.api.job_parts import JobParts
@@ -36,6 +36,7 @@ from services.shared.router import Router
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.prometheus import render_http
 from tests.support.api_jobs import MemoryJobs
+from tests.support.api_releases import MemoryReleases
 from tests.support.fake_models import classifier
 from tests.support.fake_serving import FakeServing
 
@@ -65,6 +66,16 @@ def jobs(tmp_path: Path) -> MemoryJobs:
 
 
 @pytest.fixture
+def router(serving: FakeServing) -> Router:
+    return Router(serving.follower.resolve)
+
+
+@pytest.fixture
+def releases(serving: FakeServing, tmp_path: Path) -> MemoryReleases:
+    return MemoryReleases(serving, tmp_path / "models")
+
+
+@pytest.fixture
 async def admin(keys: MemoryKeyStore) -> dict[str, str]:
     """The headers of an administrator."""
     issued = issue(NewKey("admin", frozenset({Scope.ADMIN})), now=0.0)
@@ -74,9 +85,14 @@ async def admin(keys: MemoryKeyStore) -> dict[str, str]:
 
 @pytest.fixture
 async def http(
-    serving: FakeServing, outbound: FakeOutboundClient, keys: MemoryKeyStore, jobs: MemoryJobs, tmp_path: Path
+    serving: FakeServing,
+    router: Router,
+    outbound: FakeOutboundClient,
+    keys: MemoryKeyStore,
+    jobs: MemoryJobs,
+    releases: MemoryReleases,
+    tmp_path: Path,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    router = Router(serving.follower.resolve)
     predictor = Predictor(
         serving.client,
         router,
@@ -88,7 +104,9 @@ async def http(
     doors = Doors(keys, MemoryQuotaLimiter(), AuditLog(tmp_path), outbound, FeedbackSigner(bytes(32)))
     made: Deferred[JobParts] = Deferred(jobs.parts)
     metrics = Metrics(lambda: render_http(requests), made)
-    documented = documented_app(serving, metrics, made, ending=jobs.is_ending, pace=Pace(poll_s=0.01, idle_poll_s=0.02))
+    asked = ReleaseDoors(Deferred(releases.stores), router, doors.signer, releases.clock)
+    pace = Pace(poll_s=0.01, idle_poll_s=0.02)
+    documented = documented_app(serving, metrics, made, asked, ending=jobs.is_ending, pace=pace)
     inner = JobBranch(documented, JobSubmit(made, JobModels(serving.client, router), SystemClock()))
     bounds = bounds_of(settings, doors, requests)
     app = RequestContext(build_app(serving, predictor, doors, bounds, settings, inner), bounds.records)

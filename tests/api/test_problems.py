@@ -24,6 +24,7 @@ STATUS = {
     "RateLimited": 429,
     "BodyTimeout": 408,
     "Conflict": 409,
+    "Stale": 412,
     "Unavailable": 503,
     "NotReady": 503,
     "Overloaded": 503,

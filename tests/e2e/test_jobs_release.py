@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,27 +20,19 @@ from services.shared.jobs.redis import RedisJobStore
 from services.shared.keys.base import Scope
 from services.shared.keys.file import FileKeyStore
 from services.shared.keys.issue import IssuedKey, NewKey, issue
-from services.shared.model_ref import ModelRef
-from services.shared.release.routing import Arm, ReleaseRouting, Sticky, choose
-from services.shared.release_store.last_known import LastKnownRouting
+from services.shared.release.routing import choose
 from tests.support.digit_models import add_rotated_version, copy_digits
 from tests.support.images import digit_png
 from tests.support.job_client import BOUND_S, PREDICT, SUBMIT, JobClient
+from tests.support.live_releases import live_release, put_release, routing, until_followed
 from tests.support.stack import Stack, free_ports, running_stack
 from tests.support.valkey import require_valkey
 from tests.support.worker_process import all_results
 
 SHIFT, COUNT = 3, 200
-ROUTING = ReleaseRouting(
-    release="r-1",
-    model="digits",
-    step=2,
-    salt=bytes(range(16)),
-    sticky=Sticky.KEY,
-    stable=ModelRef("digits", 1),
-    arms=(Arm("canary", ModelRef("digits", 2), 30.0),),
-)
-EVIDENCE = re.compile(r'grayscale_release_evidence_total{release="r-1",step="2",arm="(\w+)",source="job"} (\S+)')
+RELEASE = live_release(30.0)
+ROUTING = routing(RELEASE)
+EVIDENCE = re.compile(r'grayscale_release_requests_total{release="r-1",step="0",arm="(\w+)",source="job"} (\S+)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +54,6 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     add_rotated_version(model, 2, SHIFT)
     config = model / "config.pbtxt"
     config.write_text(config.read_text() + "\nversion_policy { all { } }\n")
-    LastKnownRouting(data_dir).write({"digits": ROUTING})
     usual = frozenset({Scope.PREDICT, Scope.JOBS})
     scopes = {"one": usual, "other": usual, "tester": usual | {Scope.TESTER}}
     keys = {name: issue(NewKey(name, each), now=time.time()) for name, each in scopes.items()}
@@ -69,9 +61,18 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     [worker_port] = free_ports(1)
     environment = {"GRAYSCALE_WORKER_COURTEOUS": "0", "GRAYSCALE_WORKER_PORT": str(worker_port)}
     with running_stack(
-        directory, "--model-server", "--processes", "1", models=directory / "models", environment=environment
+        directory,
+        *("--model-server", "--no-controller", "--processes", "1"),
+        models=directory / "models",
+        environment=environment,
     ) as stack:
+        asyncio.run(_begin_release(data_dir))
         yield Guarded(stack, worker_port, **keys)
+
+
+async def _begin_release(data_dir: Path) -> None:
+    release = await put_release(valkey_url(data_dir), RELEASE)
+    await until_followed(data_dir, release, ("api", "worker"))
 
 
 async def _add(store: FileKeyStore, *keys: IssuedKey) -> None:
@@ -102,7 +103,7 @@ async def test_every_item_gets_the_arm_that_its_key_has_and_the_answer_of_a_live
         arms = [result["served_by"]["arm"] for result in results]
         keys = [f"{job['job_id']}:{index}" for index in range(COUNT)]
         assert arms == [choose(ROUTING, ROUTING.hash_of(key.encode())).arm for key in keys]
-        assert set(arms) == {"canary", "stable"}
+        assert set(arms) == {"candidate", "stable"}
         for index in range(40):
             headers = {"content-type": "image/png", "x-routing-key": keys[index]}
             live = (await client.http.post(PREDICT, content=digit_png(index % 10), headers=headers)).json()
@@ -118,8 +119,8 @@ async def test_one_key_for_a_whole_job_gives_one_arm_and_a_version_or_an_arm_may
             _, results = await all_done(client, 20, x_routing_key=key)
             expected = choose(ROUTING, ROUTING.hash_of(key.encode()))
             assert served(results) == {(expected.ref.version, expected.arm): 20}
-        _, results = await all_done(client, 20, x_release_arm="canary")
-        assert served(results) == {(2, "canary"): 20}
+        _, results = await all_done(client, 20, x_release_arm="candidate")
+        assert served(results) == {(2, "candidate"): 20}
 
 
 def top(result: dict[str, Any]) -> tuple[float, float]:

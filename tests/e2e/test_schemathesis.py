@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.stack import ROOT, Stack, running_stack
 
+OTHERS = {"/v1/feedback": 400}  # only a server's own id is taken
 EXAMPLES = "100"  # random requests for each operation, beside those that cover the document
 
 
@@ -50,7 +51,7 @@ def test_the_server_does_what_its_document_says(stack: Stack, authorization: str
     assert result.returncode == 0, result.stdout[-20_000:] + result.stderr[-2000:]
     for phase in ("Examples", "Coverage", "Fuzzing", "Stateful"):
         assert f"✅ {phase}" in result.stdout
-    assert "Tested: 15" in result.stdout.replace("  ", " "), result.stdout[-3000:]
+    assert "Tested: 27" in result.stdout.replace("  ", " "), result.stdout[-3000:]
     assert len(stack.pids("-m services.api")) == 2
 
 
@@ -61,6 +62,7 @@ def test_the_documents_examples_are_answered(stack: Stack, authorization: str, d
         for method, operation in item.items():
             values = {each["name"]: _example(each) for each in operation.get("parameters", ()) if each["in"] == "path"}
             content = operation.get("requestBody", {}).get("content", {}).get("application/json")
+            content = None if content is None or "anyOf" in content["schema"] else content  # one that may be left out
             answer = httpx.request(
                 method,
                 stack.url + path.format(**values | ({"job_id": job_id} if "job_id" in values else {})),
@@ -68,11 +70,12 @@ def test_the_documents_examples_are_answered(stack: Stack, authorization: str, d
                 headers={"authorization": authorization},
                 timeout=30,
             )
-            expected = 202 if path.endswith("}/jobs") else 404 if "dead_id" in values else 200
+            expected = 202 if path.endswith("}/jobs") else 404 if "dead_id" in values else OTHERS.get(path, 200)
+            expected = 404 if "}/release" in path else expected  # there is none, and no digits_int8 to begin one with
             assert answer.status_code == expected, f"{method} {path}: {answer.text}"
             job_id = answer.json()["job_id"] if expected == 202 else job_id
             tried += 1
-    assert tried >= 15
+    assert tried >= 27
 
 
 def _example(parameter: dict[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,8 +17,11 @@ from services.shared.inference.base import InferResult, Waiter
 from services.shared.inference.fake import FakeInference
 from services.shared.model_ref import ModelRef
 from services.shared.model_view import ModelViews
-from services.shared.release.routing import Arm, ReleaseRouting, Sticky
+from services.shared.release.arm_snapshot import ArmSnapshot
+from services.shared.release.release_counters import ArmKey
+from services.shared.release.routing import Arm, ReleaseRouting, Shadow, Sticky
 from services.shared.router import Router
+from services.shared.shadow import ShadowBounds, ShadowRunner
 from services.shared.tensors import Tensors
 from tests.support.polling import until
 from tests.support.predictor_bench import PETS, Preprocessing, one_hot, pets, resolve
@@ -68,19 +72,29 @@ class Bench:
     def reply(self, joined: Joined, outcome: Outcome | None) -> None:
         self.replies.append((joined, outcome))
 
+    def shadowed(self) -> ArmSnapshot:
+        return self.router.counters.snapshot().arms.get(ArmKey("r-1", 0, "shadow"), ArmSnapshot())
+
     def counted(self) -> tuple[int, int]:
         (found,) = self.router.counters.snapshot().arms.values()
         return found.in_flight, found.requests
 
 
-async def bench(max_batch_size: int = 4, *, known: bool = True, released: bool = True) -> Bench:
+async def bench(
+    max_batch_size: int = 4, *, known: bool = True, released: bool = True, mirrored: ModelRef | None = None
+) -> Bench:
     clock, runs = ManualClock(), Runs()
     routing = ReleaseRouting("r-1", "pets", 0, bytes(16), Sticky.KEY, PETS, (Arm("candidate", PETS, 100.0),))
-    router = Router(resolve, {"pets": routing} if released else {})
-    views = ModelViews(FakeInference([pets(max_batch_size)]), Brief().factory, lambda ref: 0, clock)
+    if mirrored is not None:
+        routing = replace(routing, arms=(), shadow=Shadow(mirrored, 100.0))
+    router, fake = Router(resolve, {"pets": routing} if released else {}), FakeInference([pets(max_batch_size)])
+    await fake.load("pets", 2)
+    views = ModelViews(fake, Brief().factory, lambda ref: 0, clock)
     if known:
         await views.get(PETS)
-    return Bench(clock, runs, router, views, BriefPredictor(runs, router, views, clock))
+    bounds = ShadowBounds(copies=2, waits_for_quiet=False)
+    shadow = ShadowRunner(fake, router, views, ThreadPoolExecutor(1), clock, bounds)
+    return Bench(clock, runs, router, views, BriefPredictor(runs, router, views, clock, shadow))
 
 
 async def test_requests_of_one_turn_are_one_run_and_count_one_by_one() -> None:
@@ -189,6 +203,21 @@ async def test_a_run_that_is_not_brief_after_all_is_withdrawn(monkeypatch: pytes
     assert (made.replies, made.counted(), made.runs.withdrawn) == ([(joined, None)], (0, 0), 1)
 
 
+async def test_what_is_mirrored_is_offered_behind_the_answers_while_there_is_room() -> None:
+    made = await bench(mirrored=ModelRef("pets", 2))
+    made.runs.size = 4
+    taken = [made.take(image, asker) for image, asker in ((b"1", "a"), (b"0", "b"), (b"1", "c"), (b"0", "d"))]
+    assert taken[0] is not None
+    taken[0].leave("b")
+    assert made.shadowed() == ArmSnapshot()
+    made.runs.answer()
+    ((group, outcome),) = made.replies
+    assert (group.route.arm, group.askers, outcome is None) == ("stable", ["a", None, "c", "d"], False)
+    assert (made.shadowed().requests, made.shadowed().dropped) == (0, 1)
+    await until(lambda: made.shadowed().requests == 2)
+    assert (made.shadowed().compared_by_class, made.shadowed().differing) == ({1: 2}, 0)
+
+
 async def test_a_name_that_nobody_knows_raises() -> None:
     made = await bench(released=False)
     with pytest.raises(NotFound):
@@ -215,5 +244,5 @@ async def test_what_is_not_for_it_is_declined(why: str) -> None:
 
 async def test_without_brief_runs_there_is_no_such_way() -> None:
     made = await bench()
-    none = BriefPredictor(None, made.router, made.views, ManualClock())
+    none = BriefPredictor(None, made.router, made.views, ManualClock(), made.predictor._shadow)
     assert none.take("pets", b"1", "a", made.reply, top=1, key=b"", api_key=None) is None

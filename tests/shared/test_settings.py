@@ -76,6 +76,37 @@ def test_a_value_that_cannot_be_used_is_refused_with_its_name_and_what_is_accept
         assert repr(value) in str(refused.value)
 
 
+def test_a_text_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("  one two\n\n")
+    assert Variables({"X_FILE": str(tmp_path / "secret")}).text("X", "b") == "one two"
+    assert Variables({"X_FILE": "", "X": "a"}).text("X", "b") == "a"
+    assert Variables({"X_FILE": str(tmp_path / "secret"), "X": ""}).text("X", "b") == "one two"
+
+
+def test_a_text_is_not_given_twice(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("one")
+    with pytest.raises(SettingsError, match=r"^X and X_FILE are both set: set one of them$"):
+        Variables({"X_FILE": str(tmp_path / "secret"), "X": "one"}).text("X", "b")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "it cannot be read: No such file or directory"),
+        (b" \n", "the file is empty"),
+        (b"\xff", "it cannot be read: it is not UTF-8"),
+    ],
+)
+def test_a_file_without_a_text_is_refused_by_the_variable_that_names_it(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "secret"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=f"^X_FILE is '{path}': {reason}$"):
+        Variables({"X_FILE": str(path)}).text("X", "b")
+
+
 def test_a_path_is_absolute_and_knows_the_home_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Variables({"X": "~/a/../b"}).path("X", Path()) == tmp_path / "b"

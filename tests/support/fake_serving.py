@@ -18,15 +18,15 @@ class FakeServing(Serving):
     def __init__(self, *models: FakeModel) -> None:
         self.fake = FakeInference(models)
         self.client = self.fake
-        self._store = MemoryFleetStore()
+        self.store = MemoryFleetStore()
         self._names = [model.config.name for model in models]
-        self.follower = FleetFollower(self._store)
-        self.control = RemoteControl(self.client, self._store)
+        self.follower = FleetFollower(self.store)
+        self.control = RemoteControl(self.client, self.store)
         self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
 
     async def start(self) -> None:
         refs = {name: ModelRef(name, 1) for name in self._names}
-        await self._store.put(Desired(0, dict.fromkeys(refs.values(), 1), refs), expected_revision=0)
+        await self.store.put(Desired(0, dict.fromkeys(refs.values(), 1), refs), expected_revision=0)
         await self.follower.refresh()
 
     async def close(self, drain_s: float) -> None:

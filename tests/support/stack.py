@@ -82,7 +82,8 @@ def running_stack(
         *("--models", str(models), "--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
         *arguments,
     ]
-    variables = {**os.environ, "GRAYSCALE_WORKER_PORT": "0", **(environment or {})}
+    ports_of = {"GRAYSCALE_WORKER_PORT": "0", "GRAYSCALE_CONTROLLER_PORT": "0"}
+    variables = {**os.environ, **ports_of, **(environment or {})}
     with log.open("w") as errors, (directory / "stack.out").open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=out, stderr=errors, text=True)
     ports = {"api": api, "http": http, "grpc": grpc, "metrics": metrics}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.shared import errors
@@ -19,7 +21,7 @@ from services.shared.release.routing import Route
 from services.worker.item_document import ItemWriter, cause_of
 
 SIGNER = FeedbackSigner(bytes(KEY_BYTES))
-ROUTE = Route(ModelRef("pets_trt", 2), "canary", "r1", 3)
+ROUTE = Route(ModelRef("pets_trt", 2), "canary", "r1", 3, evidence=True)
 
 
 @pytest.fixture
@@ -40,6 +42,13 @@ def test_an_answer_says_who_gave_it_and_can_be_judged_later(writer: ItemWriter) 
     }
     claim = SIGNER.verify(str(token), now=ManualClock().now())
     assert (claim.ref, claim.arm, claim.top_1, claim.release, claim.step) == (ROUTE.ref, "canary", 4, "r1", 3)
+
+
+def test_the_truth_about_a_forced_answer_is_nothing_to_its_release(writer: ItemWriter) -> None:
+    answer = ImageAnswer((Prediction("cat", 4, 0.75),), 30, 20, "jpeg")
+    written = writer.result(7, BulkAnswer(replace(ROUTE, evidence=False), answer))
+    claim = SIGNER.verify(str((written.result or {})["feedback_id"]), now=ManualClock().now())
+    assert (claim.ref, claim.arm, claim.top_1, claim.release, claim.step) == (ROUTE.ref, "canary", 4, "", 0)
 
 
 def test_two_items_are_judged_apart(writer: ItemWriter) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Path
 
+from services.api.releases.document import routing_document
 from services.api.schemas import (
     EXACT_VERSION,
     NAME_SCHEMA,
     DefaultVersion,
     ModelDetails,
     ModelList,
+    ModelRelease,
     ModelSummary,
     ModelVersion,
     TensorShape,
@@ -22,6 +25,7 @@ from services.shared.fleet.base import ModelControl
 from services.shared.fleet.follower import FleetFollower
 from services.shared.inference.base import IndexEntry, InferenceClient
 from services.shared.model_ref import ModelRef, check_model_name
+from services.shared.release.routing import ReleaseRouting
 from services.shared.tensors import TensorSpec
 
 ModelName = Annotated[
@@ -42,12 +46,22 @@ def _summary(name: str, entries: list[IndexEntry], default: ModelRef | None) -> 
     }
 
 
+def _release(routing: ReleaseRouting | None) -> ModelRelease | None:
+    return None if routing is None else ModelRelease.model_validate(routing_document(routing))
+
+
 def _version(ref: ModelRef) -> ModelVersion:
     return ModelVersion(model=ref.name, version=ref.version)
 
 
-def model_routes(client: InferenceClient, control: ModelControl, follower: FleetFollower) -> APIRouter:
-    """Reading needs nothing; `PUT …/default` changes what a public name means."""
+def model_routes(
+    client: InferenceClient,
+    control: ModelControl,
+    follower: FleetFollower,
+    routing: Callable[[str], ReleaseRouting | None],
+) -> APIRouter:
+    """Reading needs nothing; `PUT …/default` changes what a public name means. `routing` tells by which release this
+    process routes a name."""
     router = APIRouter(prefix="/v1/models", tags=["models"])
 
     @router.get("")
@@ -72,7 +86,8 @@ def model_routes(client: InferenceClient, control: ModelControl, follower: Fleet
         shown = default if default and (default.name != name or default.version in ready) else None
         if shown is None and ready:
             shown = ModelRef(name, max(ready))
-        return ModelDetails(**_summary(name, entries, default), **(await _details(client, shown) if shown else {}))
+        details = await _details(client, shown) if shown else {}
+        return ModelDetails(**_summary(name, entries, default), release=_release(routing(name)), **details)
 
     @router.put("/{model}/default")
     async def promote(

@@ -15,7 +15,7 @@ from pathlib import Path
 from services.cli.measure.server_process import ServerProcess, free_port, started
 
 _COMMAND = (sys.executable, "-m", "services.cli")
-_PROCESS_READY = '"message":"an API process is ready"'
+API_READY = '"message":"an API process is ready"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def api(
     }
 
     def ready(server: ServerProcess) -> bool:
-        return log.read_text(errors="replace").count(_PROCESS_READY) >= processes and answers(port, "/healthz/ready")
+        return log.read_text(errors="replace").count(API_READY) >= processes and answers(port, "/healthz/ready")
 
     with started((*_COMMAND, "api"), variables, log, ready) as server:
         yield Serving(f"http://127.0.0.1:{port}", (server,))

@@ -166,6 +166,7 @@ class Batcher:
             future=waiter,
             part=part,
             arrivals=arrivals,
+            modest=priority is Priority.LOW,
         )
         if timeout_s is not None:
             request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
@@ -225,8 +226,7 @@ class Batcher:
         self._occupancy.runs += 1
         batch = sum([r.batch for r in requests])
         if not (self._model.inline and self._cost.expected_s(batch) <= INLINE_S):
-            alone = self._occupancy.runs == 1 and not len(self._waiting)
-            self._threads.start(requests, alone)
+            self._threads.start(requests, alone=self._occupancy.runs == 1 and not len(self._waiting))
             return
         outcome = self._threads.attempt(requests)
         if isinstance(outcome, ServingError) and len(requests) > 1:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 from services.shared.clock import Clock
 from services.shared.engine.engine import Engine
+from services.shared.engine.load_guard import Circumstances, LoadGuard
 from services.shared.errors import NotFound, ServingError, Unavailable
-from services.shared.fleet.base import HEARTBEAT_S, Desired, FleetStore, Heartbeat, RefReport
+from services.shared.fleet.base import HEARTBEAT_S, NEVER, Desired, FleetStore, Heartbeat, RefReport
 from services.shared.fleet.follower import POLL_S, FleetFollower
 from services.shared.model_ref import ModelRef
 
@@ -43,16 +45,31 @@ def changes(desired: Mapping[ModelRef, int], reports: Mapping[ModelRef, RefRepor
 
 
 class Reconciler:
-    """One per serving process. `start` returns at once; `close` ends the loop and retires the process."""
+    """One per serving process. `start` returns at once; `close` ends the loop and retires the process.
+
+    `routing_revision` gives what the heartbeats say of releases (`Heartbeat`); a new one is told at once.
+    """
 
     def __init__(
-        self, engine: Engine, store: FleetStore, follower: FleetFollower, *, process_id: str, clock: Clock
+        self,
+        engine: Engine,
+        store: FleetStore,
+        follower: FleetFollower,
+        *,
+        process_id: str,
+        clock: Clock,
+        routing_revision: Callable[[], int | None] = lambda: NEVER,
+        guard: LoadGuard | None = None,
     ) -> None:
         self._engine = engine
+        self._guard = guard
+        self._at_start: set[ModelRef] | None = None  # of the first desired set, what was not loaded yet
         self._store = store
         self._follower = follower
         self._process_id = process_id
         self._clock = clock
+        self._routing_revision = routing_revision
+        self._told_revision: int | None = NEVER
         self._reports: dict[ModelRef, RefReport] = {}
         self._in_memory: dict[ModelRef, int] = {}  # the generation that the engine really has
         self._seen_revision = 0
@@ -85,10 +102,13 @@ class Reconciler:
         beaten_at = float("-inf")
         while True:
             desired = await self._follower.refresh()
+            if self._at_start is None:
+                self._at_start = set(desired.loaded)
             for change in changes(desired.loaded, self._reports):
                 self._begin(change)
             if desired.revision != self._seen_revision:
                 self._seen_revision, self._dirty = desired.revision, True
+            self._dirty |= self._routing_revision() != self._told_revision
             if self._dirty or self._clock.monotonic() - beaten_at >= HEARTBEAT_S:
                 self._dirty = False
                 beaten_at = self._clock.monotonic()
@@ -96,10 +116,10 @@ class Reconciler:
             await asyncio.sleep(POLL_S / 2)
 
     async def _beat(self) -> None:
+        revision = self._told_revision = self._routing_revision()
+        beat = Heartbeat(self._process_id, self._clock.now(), self._seen_revision, dict(self._reports), revision)
         try:
-            await self._store.beat(
-                Heartbeat(self._process_id, self._clock.now(), self._seen_revision, dict(self._reports))
-            )
+            await self._store.beat(beat)
         except Unavailable as error:
             _log.warning("no heartbeat could be written", extra={"reason": error.detail})
 
@@ -115,7 +135,7 @@ class Reconciler:
     async def _load(self, ref: ModelRef, generation: int) -> None:
         self._report(ref, RefReport(generation, "loading"))
         try:
-            async with self._one_load:
+            async with self._one_load, self._guarded(ref):
                 await self._engine.load(ref)
         except ServingError as error:
             _log.error("a model was not loaded", extra={"model": str(ref), "reason": error.detail})
@@ -127,6 +147,16 @@ class Reconciler:
             self._in_memory[ref] = generation
             self._report(ref, RefReport(generation, "loaded"))
             _log.info("a model is loaded", extra={"model": str(ref), "generation": generation})
+
+    def _guarded(self, ref: ModelRef) -> AbstractAsyncContextManager[None]:
+        """What is held while a version is loaded. To be called when its load is due: what serves may have changed."""
+        if self._guard is None:
+            return contextlib.nullcontext()
+        at_start = ref in (self._at_start or ())
+        if self._at_start is not None:
+            self._at_start.discard(ref)
+        is_default = ref in self._follower.current.defaults.values()
+        return self._guard.loading(ref, Circumstances(at_start, bool(self._in_memory), is_default))
 
     async def _unload(self, ref: ModelRef) -> None:
         if self._in_memory.pop(ref, None) is not None:

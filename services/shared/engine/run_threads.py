@@ -39,9 +39,10 @@ class RunThreads:
         self._loop = asyncio.get_running_loop()
         self._pool = ThreadPoolExecutor(model.concurrency, thread_name_prefix=f"run-{config.name}")
 
-    def start(self, requests: Requests, alone: bool) -> None:
-        """Runs the batch as it was planned, or each request alone when that fails."""
-        self._pool.submit(self._work, requests, alone)
+    def start(self, requests: Requests, *, alone: bool) -> None:
+        """Runs the batch as it was planned, or each request alone when that fails. One that is `alone` is told so,
+        unless a request of it is modest: whoever comes meanwhile finds cores that are free."""
+        self._pool.submit(self._work, requests, alone and not any(request.modest for request in requests))
 
     def repeat(self, requests: Requests) -> None:
         """Runs each request of a failed batch alone."""

@@ -20,7 +20,8 @@ class QueuedRequest:
     `level` is the priority level; `late` puts it behind those of its level that are not. `deadline_s` is in the clock's
     monotonic seconds. `queued` says whether it still waits; `outcome` is kept while an earlier request's is awaited.
     A `part` of a request is not counted as one: see in_parts.py. `arrivals` of requests that came as one batch are when
-    each of them arrived, and count as one each.
+    each of them arrived, and count as one each. One that is `modest` does not take cores that others may want in a
+    moment.
     """
 
     inputs: Tensors
@@ -32,6 +33,7 @@ class QueuedRequest:
     future: Waiter
     part: bool = False
     arrivals: Sequence[float] = ()
+    modest: bool = False
     late: bool = False
     queued: bool = False
     outcome: InferResult | ServingError | None = None

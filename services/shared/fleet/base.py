@@ -2,6 +2,18 @@
 
 Several serving processes exist and a call reaches only one of them. So load and unload write one desired set; every
 process reconciles to it and reports with a heartbeat.
+
+Who reports what (`Heartbeat`), and what a controller may conclude from it (`live.py`):
+
+    process                               serves   routes   its reports
+    API or worker, models in it           yes      yes      of its own engine
+    API or worker before a model server   no       yes      what that server says it has ready: hearsay
+    our model server                      yes      no       of its own engine
+
+A version is warm when every live process reports it, by its own word or by hearsay: then it answers wherever a request
+ends up. Load and unload wait for engines alone. A server that reports nothing here (any other that speaks the protocol,
+or ours with a data directory of its own) loads by its own means: for it the desired set is a wish, and hearsay says
+when it has come true.
 """
 
 from __future__ import annotations
@@ -14,6 +26,7 @@ from services.shared.model_ref import ModelRef
 
 HEARTBEAT_S = 1.0  # how often a serving process reports
 LIVE_S = 3.5  # a process that has not reported for longer is taken for dead
+NEVER = -1  # a revision that no release store has
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +53,19 @@ class RefReport:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """A serving process's own word; `at` in Unix seconds, `seen_revision` the last desired set that it acted on."""
+    """A process's own word; `at` in Unix seconds, `seen_revision` the last desired set that it acted on: its defaults
+    are what names mean there.
+
+    `routing_revision` is the release store's that it routes by: NEVER while it routes by what its machine knew last,
+    None where it routes nothing. `serves`: the reports are of an engine in this process; else they are hearsay.
+    """
 
     process_id: str
     at: float
     seen_revision: int
     reports: Mapping[ModelRef, RefReport]
+    routing_revision: int | None = NEVER
+    serves: bool = True
 
 
 class FleetStore(Protocol):

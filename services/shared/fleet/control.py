@@ -9,6 +9,7 @@ from dataclasses import replace
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import Conflict, InferenceFailed, NotFound, Unavailable
 from services.shared.fleet.base import LIVE_S, Desired, FleetStore, Heartbeat
+from services.shared.fleet.live import live
 from services.shared.model_ref import ModelRef
 from services.shared.repository.base import ModelRepository
 
@@ -95,8 +96,8 @@ class FleetControl:
                 continue
 
     def _live(self, heartbeats: tuple[Heartbeat, ...]) -> list[Heartbeat]:
-        now = self._clock.now()
-        return [beat for beat in heartbeats if now - beat.at <= LIVE_S]
+        """The live engines: whoever only routes loads nothing."""
+        return [beat for beat in live(heartbeats, self._clock.now()) if beat.serves]
 
     async def _wait(self, revision: int, settled: Settled) -> list[Heartbeat]:
         """The live processes, once all have seen the revision and settled; raises Unavailable when they do not."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 
 from services.shared.errors import InvalidInput, Unavailable
-from services.shared.fleet.base import Desired, Heartbeat, RefReport
+from services.shared.fleet.base import NEVER, Desired, Heartbeat, RefReport
 from services.shared.model_ref import ModelRef
 
 
@@ -38,12 +38,15 @@ def heartbeat_to_json(heartbeat: Heartbeat) -> bytes:
             "at": heartbeat.at,
             "seen_revision": heartbeat.seen_revision,
             "reports": {str(ref): [r.generation, r.state, r.reason] for ref, r in heartbeat.reports.items()},
+            "routing_revision": heartbeat.routing_revision,
+            "serves": heartbeat.serves,
         }
     )
 
 
 def heartbeat_from_json(data: bytes) -> Heartbeat:
-    """Raises Unavailable for a document that this version cannot read."""
+    """Raises Unavailable for a document that this version cannot read. A process that says nothing of releases does
+    not follow them."""
     try:
         document = orjson.loads(data)
         return Heartbeat(
@@ -51,6 +54,8 @@ def heartbeat_from_json(data: bytes) -> Heartbeat:
             at=document["at"],
             seen_revision=document["seen_revision"],
             reports={ModelRef.parse(ref): RefReport(*report) for ref, report in document["reports"].items()},
+            routing_revision=document.get("routing_revision", NEVER),
+            serves=document.get("serves", True),
         )
     except (ValueError, KeyError, AttributeError, TypeError, InvalidInput) as error:
         raise Unavailable(f"a stored heartbeat cannot be read: {error}") from error

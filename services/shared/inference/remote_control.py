@@ -13,7 +13,8 @@ from services.shared.model_ref import ModelRef
 
 _log = logging.getLogger(__name__)
 
-SEED_S = 2.0  # how often the server is asked for models that have no default ref yet
+SEED_S = 2.0  # how often the server is asked what it has, and which models have no default ref yet
+WAITING_S = 0.5  # the same while it is yet to load something
 
 
 class RemoteControl:
@@ -22,6 +23,7 @@ class RemoteControl:
     def __init__(self, client: InferenceClient, store: FleetStore) -> None:
         self._client = client
         self._store = store
+        self.ready: frozenset[ModelRef] = frozenset()  # what the server has, by its last answer; nothing without one
 
     async def load(self, name: str, version: int | None = None) -> None:
         await self._client.load(name, version)
@@ -44,7 +46,9 @@ class RemoteControl:
 
     async def seed_defaults(self) -> None:
         """Gives every name that the server has ready, and that has no default ref yet, its highest ready version."""
-        ready = highest_ready(await self._client.index())
+        index = await self._client.index()
+        ready = highest_ready(index)
+        self.ready = ready_refs(index)
         while True:
             before = await self._store.desired()
             defaults = {**ready, **before.defaults}
@@ -62,15 +66,29 @@ class RemoteControl:
             try:
                 await self.seed_defaults()
             except ServingError as error:
+                self.ready = frozenset()
                 _log.warning("the model server's models cannot be listed", extra={"reason": error.detail})
-            await asyncio.sleep(SEED_S)
+            await asyncio.sleep(await self._pause_s())
+
+    async def _pause_s(self) -> float:
+        """A version that a release waits for is asked about more often."""
+        try:
+            waiting = self.ready and not self.ready.issuperset((await self._store.desired()).loaded)
+        except ServingError:
+            return SEED_S
+        return WAITING_S if waiting else SEED_S
 
 
 def highest_ready(index: tuple[IndexEntry, ...]) -> dict[str, ModelRef]:
     """Each name with its highest version that is READY."""
     found: dict[str, ModelRef] = {}
-    for entry in index:
-        if entry.state == "READY" and entry.version is not None:
-            ref = ModelRef(entry.name, entry.version)
-            found[entry.name] = max(found.get(entry.name, ref), ref)
+    for ref in ready_refs(index):
+        found[ref.name] = max(found.get(ref.name, ref), ref)
     return found
+
+
+def ready_refs(index: tuple[IndexEntry, ...]) -> frozenset[ModelRef]:
+    """Every version that is READY."""
+    return frozenset(
+        ModelRef(entry.name, entry.version) for entry in index if entry.state == "READY" and entry.version is not None
+    )

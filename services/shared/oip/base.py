@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from services.shared.errors import InvalidInput, Unsupported
+from services.shared.inference.base import InferResult
 from services.shared.model_ref import ModelRef
 from services.shared.tensors import Array, Tensors, TensorSpec
 
@@ -61,6 +63,36 @@ class InferRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseTerms:
+    """What a transport knows of a request beside its tensors, where releases choose the version: the key that the
+    client named, what stands in for one (a browser's cookie, or chance), the id of its API key, and an arm by name."""
+
+    key: bytes | None = None
+    stand_in: bytes = b""
+    api_key: bytes | None = None
+    forced: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """Which version answered, as which arm."""
+
+    ref: ModelRef
+    arm: str
+    result: InferResult
+
+
+class ReleasedRuns(Protocol):
+    """Chooses the version of a request that may name none, and counts how it did."""
+
+    async def run(
+        self, request: InferRequest, terms: ReleaseTerms, call: Callable[[ModelRef], Awaitable[InferResult]]
+    ) -> Released:
+        """Awaits one `call`, and raises what it raises; NotFound, and InvalidInput for an arm that there is not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class OutputTensor:
     """An output as it goes on the wire."""
 
@@ -71,11 +103,13 @@ class OutputTensor:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """The answer, naming the version that gave it; `id` is the request's."""
+    """The answer, naming the version that gave it; `id` is the request's. `arm` is empty where releases choose
+    nothing."""
 
     ref: ModelRef
     id: str
     outputs: tuple[OutputTensor, ...]
+    arm: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
 from services.shared.errors import DeadlineExceeded, InvalidInput, NotFound, ServingError, Unsupported
-from services.shared.inference.base import IndexEntry, InferenceClient, ModelMetadata, ModelStatistics
+from services.shared.inference.base import IndexEntry, InferenceClient, InferResult, ModelMetadata, ModelStatistics
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef, parse_version
 from services.shared.oip.base import (
@@ -15,6 +15,9 @@ from services.shared.oip.base import (
     InferResponse,
     OutputTensor,
     Parameters,
+    Released,
+    ReleasedRuns,
+    ReleaseTerms,
     RequestedOutput,
     Resolve,
     ServerMetadata,
@@ -36,9 +39,15 @@ class ProtocolHandler:
         server_version: str,
         extensions: Sequence[str] = EXTENSIONS,
         is_ready: Callable[[], Awaitable[bool]] | None = None,
+        releases: ReleasedRuns | None = None,
     ) -> None:
-        """`is_ready` tells whether the server as a whole should get traffic; by default the client's own word."""
-        self._client = client
+        """`is_ready` tells whether the server as a whole should get traffic; by default the client's own word.
+
+        `releases` chooses who answers an inference. Everything else about a name without a version, and without
+        `releases` inferences too, is of the version that `resolve` gives: what a model takes and gives does not change
+        from one question to the next.
+        """
+        self._client, self._releases = client, releases
         self._is_ready = is_ready or client.ready
         self._resolve = resolve
         self._server = ServerMetadata(server_name, server_version, tuple(extensions))
@@ -87,19 +96,27 @@ class ProtocolHandler:
         with _unknown_model(name, version):
             return await self._client.statistics(await self._resolve(name, version))
 
-    async def infer(self, request: InferRequest, *, timeout_s: float | None = None) -> InferResponse:
-        """Runs a request; `timeout_s` is the transport's own deadline, beside the request's `timeout` parameter."""
+    async def infer(
+        self, request: InferRequest, *, timeout_s: float | None = None, terms: ReleaseTerms | None = None
+    ) -> InferResponse:
+        """Runs a request; `timeout_s` is the transport's own deadline, beside the request's `timeout` parameter, and
+        `terms` what it knows for `releases`."""
         priority, timeout_s = _scheduling(request.parameters, timeout_s)
         names = _requested_names(request.outputs)
+
+        def call(ref: ModelRef) -> Awaitable[InferResult]:
+            return self._client.infer(ref, request.inputs, timeout_s=timeout_s, priority=priority, outputs=names)
+
         with _unknown_model(request.model, request.version):
-            ref = await self._resolve(request.model, request.version)
-            result = await self._client.infer(
-                ref, request.inputs, timeout_s=timeout_s, priority=priority, outputs=names
-            )
-        requested = request.outputs
+            if self._releases is None:
+                ref = await self._resolve(request.model, request.version)
+                released = Released(ref, "", await call(ref))
+            else:
+                released = await self._releases.run(request, terms or ReleaseTerms(), call)
+        ref, given, requested = released.ref, released.result.outputs, request.outputs
         if requested is None:
-            requested = tuple(RequestedOutput(name) for name in result.outputs)
-        return InferResponse(ref, request.id, await self._outputs(ref, requested, result.outputs))
+            requested = tuple(RequestedOutput(name) for name in given)
+        return InferResponse(ref, request.id, await self._outputs(ref, requested, given), released.arm)
 
     async def index(self, *, ready_only: bool) -> tuple[IndexEntry, ...]:
         entries = await self._client.index()

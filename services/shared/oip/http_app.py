@@ -26,31 +26,45 @@ from services.shared.asgi import (
 from services.shared.config_pbtxt import config_to_json
 from services.shared.errors import NotFound, ServingError, Unsupported
 from services.shared.oip import http_document, http_wire, json_document
-from services.shared.oip.base import InferRequest, InferResponse
+from services.shared.oip.base import InferRequest, InferResponse, ReleaseTerms
 from services.shared.oip.compression import accepted_encoding, compress, decompress
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_error import status_of
 from services.shared.oip.http_route import Operation, Route, match_route
 
 Guard = Callable[[Scope], Awaitable[None]]
+Terms = Callable[[Scope], ReleaseTerms]
 _JSON = {"content-type": "application/json"}
 _LARGE_AT_ONCE = 2  # a body's JSON takes up to sixteen times its size while it is read, a gzip bomb far more
 
 logger = logging.getLogger(__name__)
 
 
-def build_oip_app(handler: ProtocolHandler, *, limits: BodyLimits | None = None, guard: Guard | None = None) -> OipApp:
-    """The app; `guard` is awaited before an administrator's operation and may raise Unauthenticated or Forbidden."""
-    return OipApp(handler, limits or BodyLimits(), guard)
+def build_oip_app(
+    handler: ProtocolHandler,
+    *,
+    limits: BodyLimits | None = None,
+    guard: Guard | None = None,
+    terms: Terms | None = None,
+) -> OipApp:
+    """The app; `guard` is awaited before an administrator's operation and may raise Unauthenticated or Forbidden.
+
+    `terms` reads what an inference's headers say about releases, and may raise InvalidInput; without it they say
+    nothing.
+    """
+    return OipApp(handler, limits or BodyLimits(), guard, terms)
 
 
 class OipApp:
     """May run on its own or be mounted; everything it raises is turned into the protocol's `{"error": text}`."""
 
-    def __init__(self, handler: ProtocolHandler, limits: BodyLimits, guard: Guard | None) -> None:
+    def __init__(
+        self, handler: ProtocolHandler, limits: BodyLimits, guard: Guard | None, terms: Terms | None = None
+    ) -> None:
         self._handler = handler
         self._limits = limits
         self._guard = guard
+        self._terms = terms
         self._large = asyncio.Semaphore(_LARGE_AT_ONCE)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,6 +102,7 @@ class OipApp:
         return _json(await self._description(route))
 
     async def _infer(self, route: Route, scope: Scope, receive: Receive) -> Answer:
+        terms = None if self._terms is None else self._terms(scope)
         sent = await read_body(scope, receive, self._limits)
         encoding = text_header(scope, "content-encoding")
 
@@ -101,7 +116,7 @@ class OipApp:
         async with self._large if size_bytes > OFF_LOOP_BYTES else contextlib.nullcontext():
             request = await off_loop(size_bytes, decode)
         try:
-            response = await while_connected(scope, receive, self._handler.infer(request))
+            response = await while_connected(scope, receive, self._handler.infer(request, terms=terms))
         except NotFound as error:
             return _error(400, error)  # as Triton: an unknown model makes an infer request a bad one
         accepted = accepted_encoding(text_header(scope, "accept-encoding"))
@@ -158,6 +173,8 @@ def _infer_answer(response: InferResponse, request: InferRequest, accepted: str 
     headers = {"content-type": "application/json" if body.json_length is None else "application/octet-stream"}
     if body.json_length is not None:
         headers["inference-header-content-length"] = str(body.json_length)
+    if response.arm:
+        headers |= {"x-served-by": str(response.ref), "x-release-arm": response.arm}
     if accepted is None:
         return Answer(200, body.data, headers)
     return Answer(200, compress(body.data, accepted), {**headers, "content-encoding": accepted})

@@ -55,12 +55,21 @@ def read_total(directory: Path) -> bytes:
 
 def retire(directory: Path, pid: int) -> None:
     """Moves an ended process's counters to those of all that have ended; gauges end with their process."""
-    own, ended = directory / f"{pid}.prom", directory / _ENDED
+    own = directory / f"{pid}.prom"
     with contextlib.suppress(FileNotFoundError), locked(directory / _LOCK):
-        text = own.read_text()
-        before = ended.read_text() if ended.exists() else ""
-        _replace(ended, merge([before, text], gauges=False))
+        _add(directory / _ENDED, own.read_text())
         own.unlink()
+
+
+def add_ended(directory: Path, text: str) -> None:
+    """Adds what a process that has ended could not count itself, in the text format. Raises OSError."""
+    with locked(directory / _LOCK):
+        _add(directory / _ENDED, text)
+
+
+def _add(ended: Path, text: str) -> None:
+    before = ended.read_text() if ended.exists() else ""
+    _replace(ended, merge([before, text], gauges=False))
 
 
 def _replace(path: Path, text: str) -> None:

@@ -188,3 +188,17 @@ async def test_output_whose_first_dimension_is_not_the_batch_is_refused(bench: B
     made = bench(script=FakeScript(compute=lambda inputs, version: {"y": np.zeros((3, 2), np.float32)}))
     with pytest.raises(InferenceFailed, match=r"output 'y' has shape \[3, 2\] for a batch of 2"):
         await made.ask(1, rows=2)
+
+
+@pytest.mark.parametrize(("priority", "wide"), [(Priority.HIGH, True), (Priority.NORMAL, True), (Priority.LOW, False)])
+async def test_what_matters_least_does_not_take_every_core(bench: Bench, priority: Priority, wide: bool) -> None:
+    made, told = bench(), list[bool]()
+    run = made.model.run
+
+    def noted(inputs: Tensors, *, alone: bool = False) -> Tensors:
+        told.append(alone)
+        return run(inputs, alone=alone)
+
+    made.model.run = noted  # type: ignore[method-assign]
+    await made.ask(1.0, priority=priority)
+    assert told == [wide]

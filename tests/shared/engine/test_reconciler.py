@@ -255,3 +255,18 @@ async def test_before_anything_is_begun_a_desired_version_waits() -> None:
     assert reconciler.missing() == {A1: "waiting"}
     await reconciler.close()
     await bench.engine.close(1.0)
+
+
+async def test_a_new_revision_of_the_routing_is_told_at_once() -> None:
+    bench, revision = Bench(), -1
+    follower = FleetFollower(bench.store)
+    reconciler = Reconciler(
+        bench.engine, bench.store, follower, process_id=ME, clock=bench.clock, routing_revision=lambda: revision
+    )
+    reconciler.start()
+    assert (await bench.heard({})).routing_revision == -1
+    revision, beats = 7, bench.store.beats
+    await until(lambda: bench.store.beats > beats)  # and no time has passed
+    assert (await bench.heard({})).routing_revision == 7
+    await reconciler.close()
+    await bench.engine.close(1.0)

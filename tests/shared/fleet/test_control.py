@@ -194,3 +194,14 @@ async def test_the_last_known_set_stays_while_the_store_is_away(
     failing.away = True
     await follower.refresh()
     assert follower.resolve("a") == A2
+
+
+async def test_a_process_that_only_routes_is_not_waited_for(
+    control: FleetControl, store: MemoryFleetStore, processes: list[Process]
+) -> None:
+    await store.beat(Heartbeat("api", SystemClock().now() + 60, 0, {}, routing_revision=3, serves=False))
+    await control.load("a", 1)
+    await control.load("a", 2)
+    await control.promote("a", A1)
+    await control.unload("a", 2)
+    assert set((await store.desired()).loaded) == {A1}

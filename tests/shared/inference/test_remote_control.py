@@ -175,3 +175,22 @@ async def test_a_server_that_is_away_is_asked_again(
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_what_the_server_has_is_known_until_it_does_not_answer(
+    control: RemoteControl, fake: FakeInference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away() -> tuple[IndexEntry, ...]:
+        raise Unavailable("no answer")
+
+    assert control.ready == frozenset()
+    await fake.load("pets", 2)
+    following = asyncio.create_task(control.run())
+    await until(lambda: control.ready == {PETS1, PETS2})
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+    monkeypatch.setattr(fake, "index", away)
+    following = asyncio.create_task(control.run())
+    await until(lambda: control.ready == frozenset())
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)

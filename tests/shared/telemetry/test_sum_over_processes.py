@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from services.shared.telemetry.process_memory import NAME
-from services.shared.telemetry.sum_over_processes import SharedMetrics, retire
+from services.shared.telemetry.sum_over_processes import SharedMetrics, add_ended, retire
 
 
 def exposition(count: float, open_: int = 1) -> bytes:
@@ -138,3 +138,14 @@ def test_the_memory_of_each_process_and_of_their_parent_is_told(tmp_path: Path) 
     (tmp_path / "ended.prom").write_text(exposition(5).decode())
     told = [line.split('"')[1] for line in metrics.total().decode().splitlines() if line.startswith(NAME)]
     assert told == [str(os.getppid()), str(os.getpid())]
+
+
+def test_what_an_ended_process_could_not_count_is_added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = (Process(tmp_path, pid, monkeypatch) for pid in (1, 2))
+    one.count = 10.0
+    one.metrics.publish()
+    retire(tmp_path, 1)
+    for _ in range(2):
+        add_ended(tmp_path, exposition(3.0).decode())
+    assert other.asked() == 16.0
+    assert value(other.metrics.total(), "open") == 1  # what is open ended with its process

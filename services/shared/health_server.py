@@ -1,5 +1,5 @@
-"""`/healthz/live`, `/healthz/ready` and `/metrics` of a worker: they need no key, so they are for this machine's or
-the cluster's own network."""
+"""`/healthz/live`, `/healthz/ready` and `/metrics` of a process that serves nobody else: they need no key, so they are
+for this machine's or the cluster's own network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class HealthApp:
-    """A plain ASGI app. `reasons` says why the worker is not ready: nothing, when it is."""
+    """A plain ASGI app. `reasons` says why the process is not ready: nothing, when it is."""
 
     def __init__(self, reasons: Callable[[], list[str]], metrics: Callable[[], bytes]) -> None:
         self._reasons, self._metrics = reasons, metrics

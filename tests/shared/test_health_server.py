@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
-from services.worker.health import HealthApp, HealthServer, listen
+from services.shared.health_server import HealthApp, HealthServer, listen
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from tests.support.stack import ROOT
 SHOW = """
 import os, threading
 from pathlib import Path
-from services.worker.courtesy import be_courteous
+from services.shared.courtesy import be_courteous
 begin, end, seen = threading.Event(), threading.Event(), []
 def other():
     begin.wait()

@@ -1,0 +1,1 @@
+"""`grayscale release`: beginning, watching and steering releases of a running server."""

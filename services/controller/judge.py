@@ -1,0 +1,94 @@
+"""What all arms of a release say together. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from services.shared.release.analysis import AnalysisState, Assessment, Case, assess_many
+from services.shared.release.observation import Observation
+from services.shared.release.plan import MIN_REQUESTS, PROMQL, Plan
+from services.shared.release.state import ReleaseState
+from services.shared.release.verdict import Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A release to be judged: for each arm, in the plan's order, an observation and what the last look left.
+
+    `new_answers`: the observations' queries were answered anew. The same answer again is no further look, however often
+    a release is looked at: `looks` in a row are of answers.
+    """
+
+    plan: Plan
+    state: ReleaseState
+    observations: Sequence[Observation]
+    analyses: Sequence[AnalysisState]
+    new_answers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """`assessments` and `analyses` (what a look leaves for the next) are of each arm in the plan's order; no assessment
+    before the first look."""
+
+    verdict: Verdict
+    analyses: tuple[AnalysisState, ...]
+    observations: tuple[Observation, ...] = ()
+    assessments: tuple[Assessment, ...] = ()
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """What changes when there is news: the verdict's and every guardrail's."""
+        return (self.verdict.outcome, *(each.outcome for arm in self.assessments for each in arm.findings))
+
+
+def judge_many(questions: Sequence[Question]) -> list[Judgement]:
+    """Of each, in their order; together they cost less than one by one."""
+    answers = iter(assess_many([case for question in questions for case in _cases(question)]))
+    found = []
+    for question in questions:
+        each = [next(answers) for _ in question.observations]
+        assessments = tuple(assessment for assessment, _ in each)
+        arms = tuple(arm.name for arm in question.plan.arms)
+        verdict = together(arms, tuple(assessment.verdict for assessment in assessments))
+        analyses = tuple(analysis for _, analysis in each)
+        found.append(Judgement(verdict, analyses, tuple(question.observations), assessments))
+    return found
+
+
+def together(arms: Sequence[str], verdicts: Sequence[Verdict]) -> Verdict:
+    """One arm that fails fails the release; it passes when every arm does. A mismatch is of all arms."""
+    if len(verdicts) == 1:
+        return verdicts[0]
+    for mismatch in (verdict for verdict in verdicts if verdict.mismatch):
+        return mismatch
+    for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS):
+        named = zip(arms, verdicts, strict=True)
+        said = [f"{arm}: {verdict.reason}" for arm, verdict in named if verdict.outcome is outcome]
+        if said:
+            return Verdict(outcome, "; ".join(said))
+    return Verdict()
+
+
+def _cases(question: Question) -> list[Case]:
+    plan, step = question.plan, question.state.step
+    least = plan.steps[step].min_requests if step < len(plan.steps) else MIN_REQUESTS
+    return [
+        Case(
+            observation,
+            plan.guardrails,
+            analysis if question.new_answers else _once_less(plan, analysis),
+            plan.alpha,
+            least,
+            len(plan.arms),
+        )
+        for observation, analysis in zip(question.observations, question.analyses, strict=True)
+    ]
+
+
+def _once_less(plan: Plan, analysis: AnalysisState) -> AnalysisState:
+    """The analysis before the last look at the queries' answers: looking at these again gives the same."""
+    if not any(guardrail.metric == PROMQL for guardrail in plan.guardrails):
+        return analysis
+    return replace(analysis, looks=tuple(max(looks - 1, 0) for looks in analysis.looks))
