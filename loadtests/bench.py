@@ -1,11 +1,11 @@
 """How near the served path comes to what the machine can do: `python -m loadtests.bench`.
 
 Measures, in one run and interleaved rounds: the ceiling (decoding and running in this machine's cores, nothing around
-it), Grayscale with the engine in the API's processes and behind a model server by gRPC, and a plain FastAPI service
-with ONNX Runtime; with the sample model and ResNet-50 (fp32, int8; exported once, which needs PyTorch), small and
-large pictures, 1, 8 and 32 clients. Everything that is on by default stays on. Takes about 40 minutes;
-`--rows 'tiny/*'` a few, `--quick` less. Exit status: 0, also when a target is not met (unless `--strict`); 1 when a
-row had errors.
+it), Grayscale with the engine in the API's processes, alone and with a release in progress, and behind a model server
+by gRPC, and a plain FastAPI service with ONNX Runtime; with the sample model and ResNet-50 (fp32, int8; exported once,
+which needs PyTorch), small and large pictures, 1, 8 and 32 clients. Everything that is on by default stays on. Takes
+about 45 minutes; `--rows 'tiny/*'` a few, `--quick` less. Exit status: 0, also when a target is not met (unless
+`--strict`); 1 when a row had errors.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from rich.console import Console
 
 from loadtests import bench_models
 from loadtests.baseline import ROOT, plain_service
-from loadtests.bench_targets import FP32, INT8, LONE, TINY, outcome_document, outcome_table, outcomes
+from loadtests.bench_targets import FP32, INT8, LONE, RELEASED, TINY, outcome_document, outcome_table, outcomes
+from loadtests.release_stack import with_release
 from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.load import Generator, MeasurementFailed, choose_generator
 from services.cli.measure.lone_model import lone_model
@@ -59,6 +60,7 @@ def plan_of(options: argparse.Namespace, directory: Path, generator: Generator, 
     ways = {
         CEILING: machine_ceiling(cores),
         IN_PROCESS: in_process(generator, options.processes or cores),
+        RELEASED: with_release(generator, options.processes or cores),
         GRPC: behind_grpc(generator),
         BASELINE: plain_service(generator),
     }

@@ -14,6 +14,7 @@ from services.cli.measure.rows import BASELINE, GRPC, IN_PROCESS, Measured, Poin
 
 TINY, FP32, INT8 = "tiny", "resnet50-fp32", "resnet50-int8"
 LONE = "in-process-alone"  # nothing else runs meanwhile
+RELEASED = "in-process-released"  # a release shares the traffic between two versions, and a controller judges it
 
 
 class Figure(enum.Enum):
@@ -59,6 +60,10 @@ TARGETS = (
     Target(Point(TINY, "28px", IN_PROCESS, 32), Figure.REQUESTS_PER_S, 10_000),
     Target(Point(TINY, "28px", IN_PROCESS, 32), Figure.OF_FP32_BASELINE, 3.5),
     Target(Point(TINY, "28px", IN_PROCESS, 1), Figure.P50_MS, 0.45),
+    Target(Point(TINY, "28px", RELEASED, 32), Figure.REQUESTS_PER_S, 10_000),
+    Target(Point(TINY, "28px", RELEASED, 32), Figure.OF_FP32_BASELINE, 3.5),
+    Target(Point(TINY, "28px", RELEASED, 1), Figure.P50_MS, 0.45),
+    Target(Point(INT8, "640x427", RELEASED, 32), Figure.OF_IN_PROCESS, 0.95),
     Target(Point(TINY, "28px", GRPC, 32), Figure.REQUESTS_PER_S, 4_000),
     Target(Point(TINY, "28px", GRPC, 1), Figure.P50_MS, 1.3),
     Target(Point(FP32, "640x427", IN_PROCESS, 32), Figure.OF_CEILING, 0.93),

@@ -79,6 +79,8 @@ async def serve(variant: str, clients: int, image: bytes, data: Path) -> None:
         _count_nothing()
     if variant == "with a release":
         _release(data)
+        # Its counters are on record, as beside a server that keeps releases; nobody connects to it here.
+        environment |= {"GRAYSCALE_REDIS_URL": f"unix://{data}/none", "GRAYSCALE_METRICS_DIR": str(data)}
     parts = build_parts(api_settings({**environment, "GRAYSCALE_ACCESS_LOG": log}))
     await parts.serving.start()
     while await parts.serving.readiness.reasons():

@@ -44,19 +44,9 @@ def stack(
 ) -> Iterator[Serving]:
     """Everything that `up` runs, each process of it ready; `variables` go to all of them, on top of the defaults."""
     directory.mkdir(parents=True, exist_ok=True)
-    cores, port, worker_port, log = len(os.sched_getaffinity(0)), free_port(), free_port(), directory / "up.log"
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("GRAYSCALE_")},
-        "GRAYSCALE_PORT": str(port),
-        "GRAYSCALE_WORKER_PORT": str(worker_port),
-        "GRAYSCALE_GRPC_PORT": str(free_port()),
-        "GRAYSCALE_HTTP_PORT": str(free_port()),
-        "GRAYSCALE_METRICS_PORT": str(free_port()),
-        "GRAYSCALE_MODELS": str(models.resolve()),
-        "GRAYSCALE_DATA_DIR": str((directory / "data").resolve()),
-        "GRAYSCALE_JOB_MAX_IMAGES": str(max_images),
-        **variables,
-    }
+    cores, log = len(os.sched_getaffinity(0)), directory / "up.log"
+    environment = up_environment(models, directory, {"GRAYSCALE_JOB_MAX_IMAGES": str(max_images), **variables})
+    port, worker_port = int(environment["GRAYSCALE_PORT"]), int(environment["GRAYSCALE_WORKER_PORT"])
     apis = int(environment.get("GRAYSCALE_PROCESSES", cores))
     workers = int(environment.get("GRAYSCALE_WORKER_PROCESSES", cores))
 
@@ -69,6 +59,18 @@ def stack(
     command = [sys.executable, "-m", "services.cli", "up", *(["--model-server"] if model_server else [])]
     with started(command, environment, log, ready) as server:
         yield Serving(f"http://127.0.0.1:{port}", (server,))
+
+
+def up_environment(models: Path, directory: Path, variables: Mapping[str, str]) -> dict[str, str]:
+    """For an `up` of one's own: free ports, and its state in `directory`; `variables` on top of the defaults."""
+    services = ("", "WORKER_", "CONTROLLER_", "GRPC_", "HTTP_", "METRICS_")
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("GRAYSCALE_")},
+        **{f"GRAYSCALE_{service}PORT": str(free_port()) for service in services},
+        "GRAYSCALE_MODELS": str(models.resolve()),
+        "GRAYSCALE_DATA_DIR": str((directory / "data").resolve()),
+        **variables,
+    }
 
 
 def archive_of(picture: Path, count: int) -> bytes:

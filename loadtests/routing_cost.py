@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import tempfile
 import timeit
 from collections.abc import Callable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from services.shared.model_ref import ModelRef
+from services.shared.observations.recorded import recorded_counters
 from services.shared.release.arm_counters import ArmCounters
 from services.shared.release.release_counters import ReleaseCounters
 from services.shared.release.routing import Arm, ReleaseRouting, Shadow, Sticky, choose, route_of
@@ -42,6 +45,8 @@ def rows() -> dict[str, Callable[[], object]]:
     plain, shadowed = routing(), routing(Shadow(CANDIDATE, 50.0))
     stable_hash, candidate_hash = 2**64 - 1, 0
     counters, arm, failing = ReleaseCounters(), ArmCounters(tuple(range(10))), ArmCounters()
+    with tempfile.TemporaryDirectory() as directory:
+        recorded = recorded_counters(Path(directory), "api-1")  # what it has mapped stays
     route = choose(plain, stable_hash)
     return {
         "an empty call": lambda: None,
@@ -57,6 +62,7 @@ def rows() -> dict[str, Callable[[], object]]:
         "observe": lambda: arm.observe(LATENCY_S, stable_hash, 3, 0.93),
         "observe_error": lambda: failing.observe_error("InferenceFailed", stable_hash),
         "a request: all of it": lambda: a_request(plain, counters),
+        "a request: on record, too": lambda: a_request(plain, recorded),
         "snapshot of one arm": arm.snapshot,
     }
 
