@@ -5,17 +5,24 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up test lint dev train train-resnet lock clean
+.PHONY: help up stack test test-containers lint dev train train-resnet lock clean
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: $(VENV)/.serve ## set up what serving needs (no PyTorch) and serve models/ on http://127.0.0.1:8080
 	exec $(BIN)/grayscale up
 
-test: $(VENV)/.dev ## set up everything and run all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e
+stack: ## build the images and run the stack in containers (Docker 25+): docs/docker.md
+	docker/make-secrets
+	docker compose -f docker/compose.yaml up --detach --build --wait
+
+test: $(VENV)/.dev ## set up everything and run all tests but those in containers
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e --ignore tests/containers
 	$(BIN)/python -m pytest tests/e2e
+
+test-containers: $(VENV)/.dev ## build the images and test the stack in containers (Docker 25+)
+	$(BIN)/python -m pytest tests/containers
 
 lint: $(VENV)/.dev ## check style and types
 	$(BIN)/ruff check .
@@ -33,6 +40,8 @@ train-resnet: $(VENV)/.dev ## train a ResNet-18 on rendered shapes, into .cache/
 lock: $(VENV)/.dev ## resolve requirements/*.txt anew from pyproject.toml
 	$(BIN)/pip-compile $(LOCK) -o requirements/serve.txt pyproject.toml
 	$(BIN)/pip-compile $(LOCK) --extra export --extra dev -c requirements/serve.txt -c requirements/constraints.in -o requirements/dev.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCK) -c requirements/serve.txt -o requirements/gpu.txt requirements/gpu.in
+	$(BIN)/pip-compile $(LOCK) --only-build-deps --build-deps-for wheel -o requirements/build.txt pyproject.toml
 	sed -i -e 's/+cpu$$//' -e 's/^\(tensorrt-[a-z0-9-]*==[0-9.]*\)$$/\1 ; sys_platform == "linux" and platform_machine == "x86_64"/' requirements/dev.txt
 LOCK := --quiet --strip-extras --no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
 
