@@ -15,11 +15,11 @@ from services.api.body_stream import body_pieces
 from services.api.form_stream import FormPart, form_parts
 from services.api.job_archive import stage_archive
 from services.api.job_item import JobBody, file_name_in, fingerprint_of
-from services.api.job_json import check_option, decoded, json_job
+from services.api.job_json import check_option, json_job
 from services.api.job_limits import JobLimits
 from services.api.job_options import checked_url, job_options
 from services.api.job_staging import JobStaging
-from services.api.uploads import MediaType
+from services.api.uploads import MediaType, decoded
 from services.shared.asgi import Receive, Scope, declared_length, header, off_loop
 from services.shared.blobs.base import BlobStore
 from services.shared.errors import InvalidInput, ServingError, UnsupportedMediaType

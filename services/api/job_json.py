@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -52,14 +50,6 @@ def json_job(body: bytes, *, max_items: int) -> JsonJob:
         raise TooLarge(f"the job has {len(entries)} images, and at most {max_items} are taken: send several jobs")
     fields = {name: _option(name, value) for name, value in document.items() if value is not None}
     return JsonJob(tuple(_image(entry, f"images[{index}]") for index, entry in enumerate(entries)), fields)
-
-
-def decoded(b64: str, field: str) -> bytes:
-    """Raises InvalidInput for what is not base64."""
-    try:
-        return base64.b64decode(b64, validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInput(f"{field} is not base64", field=field) from None
 
 
 def _option(name: str, value: object) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import re
 from dataclasses import dataclass, field
@@ -99,10 +98,7 @@ def _json_images(body: bytes, limits: UploadLimits) -> tuple[bytes | ImageUrl, .
 def _json_image(entry: object, field: str) -> bytes | ImageUrl:
     match entry:
         case {"b64": str(text), **rest} if not rest:
-            try:
-                data = base64.b64decode(text, validate=True)
-            except (binascii.Error, ValueError):
-                raise InvalidInput(f"{field}.b64 is not base64", field=f"{field}.b64") from None
+            data = decoded(text, f"{field}.b64")
             if not data:
                 raise InvalidInput(f"{field}.b64 is empty", field=f"{field}.b64")
             return data
@@ -110,6 +106,14 @@ def _json_image(entry: object, field: str) -> bytes | ImageUrl:
             return ImageUrl(text)
         case _:
             raise InvalidInput(f'{field} must be {{"b64": "…"}} or {{"url": "…"}}', field=field)
+
+
+def decoded(b64: str, field: str) -> bytes:
+    """As `base64.b64decode`, without its copy of the text. Raises InvalidInput for what is not base64."""
+    try:
+        return binascii.a2b_base64(b64, strict_mode=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput(f"{field} is not base64", field=field) from None
 
 
 def _too_many(limits: UploadLimits) -> TooLarge:

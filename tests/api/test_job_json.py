@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.api.job_json import JsonImage, decoded, json_job
+from services.api.job_json import JsonImage, json_job
+from services.api.uploads import decoded
 from services.shared.errors import InvalidInput, ServingError, TooLarge
 
 

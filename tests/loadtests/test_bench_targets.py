@@ -12,6 +12,7 @@ from loadtests.bench_targets import (
     FP32,
     INT8,
     LONE,
+    RELEASED,
     TARGETS,
     TINY,
     Figure,
@@ -98,7 +99,7 @@ def test_every_target_is_of_a_row_that_the_benchmark_has() -> None:
     for target in TARGETS:
         point = target.point
         assert point.concurrency in asked[point.model][point.picture], point.name
-        assert point.way in (IN_PROCESS, GRPC, LONE)
+        assert point.way in (IN_PROCESS, RELEASED, GRPC, LONE)
         assert point.way != CEILING
 
 

@@ -217,7 +217,7 @@ def test_the_report_has_the_numbers_behind_every_verdict(api: ReleaseApi) -> Non
     assert numbers[1][1:5] == ["3", "ms", "3.5", "ms"]
     assert "1.00 % to 9.40 %" in shown.stdout
     assert "of 800 mirrored answers 9 (1.12 %) had another best class, most often where stable says class 7 (6" in (
-        shown.stdout
+        " ".join(shown.stdout.split())
     )
     assert "0.01235" in shown.stdout
     assert document(run(api, "report", MODEL, "--json")) == REPORT
