@@ -1,7 +1,8 @@
 """How long a controller's look takes, with live evidence in a real server: `python -m loadtests.controller_tick`.
 
 Every release is a canary with four guardrails at its second weight, of which each serving process publishes new totals
-before every look: the worst that a controller sees. `quiet` looks are those at which nothing was new. Wall time of the
+before every look: the worst that a controller sees. Of more than AT_ONCE releases a look judges a part, and all are
+judged within a second (`controller/evidence_in_turns.py`). `quiet` looks have nothing new but that. Wall time of the
 whole look, in milliseconds: the release store, the evidence, the fleet's files, the verdicts, and what is kept.
 """
 
@@ -32,6 +33,7 @@ from services.shared.embedded_valkey import valkey_command, valkey_socket, valke
 from services.shared.fleet.base import Desired, Heartbeat, RefReport
 from services.shared.fleet.file import FileFleetStore
 from services.shared.model_ref import ModelRef
+from services.shared.observations.recent_keys import RecentKeys
 from services.shared.observations.redis import RedisObservationStore
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.distinct_keys import DistinctKeys, DistinctKeysSnapshot
@@ -74,6 +76,8 @@ class World:
         self.names = [f"model{number}" for number in range(releases)]
         self.rng = np.random.default_rng(1)
         self.arms: list[dict[ArmKey, ArmSnapshot]] = [{} for _ in range(processes)]
+        self.keys = [RecentKeys() for _ in range(processes)]
+        self.seconds = 0
 
     async def begin(self) -> None:
         refs = [ModelRef(name, 1) for name in self.names] + [ModelRef(f"{name}_int8", 1) for name in self.names]
@@ -96,8 +100,10 @@ class World:
         """What happens between two looks."""
         for step, arm, per_s in LIVE:
             self._count(step, arm, per_s)
-        for number, arms in enumerate(self.arms):
-            await self.stores.observations.publish(f"api-{number}", ReleaseSnapshot(arms))
+        self.seconds += 1
+        for number, (arms, keys) in enumerate(zip(self.arms, self.keys, strict=True)):
+            told = keys.of(ReleaseSnapshot(arms), float(self.seconds))  # as a serving process does
+            await self.stores.observations.publish(f"api-{number}", told)
         await self.beat()
 
     async def beat(self) -> None:

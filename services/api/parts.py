@@ -130,7 +130,7 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
     serving = RemoteServing(shared, remote) if settings.model_server else LocalServing(shared)
     budget = PixelBudget(settings.decode_memory_bytes)
     counters = recorded_counters(settings.metrics_dir if settings.redis_url else None, own_id)
-    router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read(), counters)
+    router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read(), counters, serving.lacks)
     predictor = Predictor(
         serving.client,
         router,

@@ -15,7 +15,9 @@ MayAct = Callable[[], Awaitable[bool]]
 def desired_after(fleet: FleetView, model: str, actions: Iterable[Action]) -> Desired:
     """The desired set with these actions done, in their order.
 
-    WARM changes nothing: a load ends with a run of every batch size, and whoever reports the version has made it.
+    A load asks for a generation that nobody was asked for before: a process that missed an unload still reports of the
+    time before it, perhaps a failure, which must not pass for this load's. WARM changes nothing: a load ends with a run
+    of every batch size, and whoever reports the version has made it.
     A name comes to mean a version only when that is warm; until then the action stays to be done.
     """
     desired = fleet.desired
@@ -23,7 +25,7 @@ def desired_after(fleet: FleetView, model: str, actions: Iterable[Action]) -> De
     for action in actions:
         match action.kind:
             case ActionKind.LOAD:
-                loaded.setdefault(action.ref, 1)
+                loaded.setdefault(action.ref, desired.revision + 1)
             case ActionKind.UNLOAD:
                 loaded.pop(action.ref, None)
             case ActionKind.SET_DEFAULT:

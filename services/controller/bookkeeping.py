@@ -12,7 +12,7 @@ from services.controller.timeline import apart_s, counted, point_of
 from services.shared.observations.base import Evidence, Look, ObservationStore
 from services.shared.release_store.base import Release
 
-_LOOKS, _POINTS = 10, 5  # of those that are no news, at a time
+_LOOKS, _POINTS = 5, 5  # of those that are no news, at a time
 _YOUNG_S = 10.0
 
 

@@ -17,7 +17,8 @@ class Question:
     """A release to be judged: for each arm, in the plan's order, an observation and what the last look left.
 
     `new_answers`: the observations' queries were answered anew. The same answer again is no further look, however often
-    a release is looked at: `looks` in a row are of answers.
+    a release is looked at: `looks` in a row are of answers. `before` are the observations that the last look was at,
+    where they are remembered.
     """
 
     plan: Plan
@@ -25,6 +26,7 @@ class Question:
     observations: Sequence[Observation]
     analyses: Sequence[AnalysisState]
     new_answers: bool = True
+    before: Sequence[Observation] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,7 @@ class Judgement:
 
 
 def judge_many(questions: Sequence[Question]) -> list[Judgement]:
-    """Of each, in their order; together they cost less than one by one."""
+    """Of each, in their order; together they cost less than one by one. Intervals are made when they are shown."""
     answers = iter(assess_many([case for question in questions for case in _cases(question)]))
     found = []
     for question in questions:
@@ -58,22 +60,24 @@ def judge_many(questions: Sequence[Question]) -> list[Judgement]:
 
 
 def together(arms: Sequence[str], verdicts: Sequence[Verdict]) -> Verdict:
-    """One arm that fails fails the release; it passes when every arm does. A mismatch is of all arms."""
+    """One arm that fails fails the release; a mismatch, which is of all arms, lets none pass; it passes when every arm
+    does."""
     if len(verdicts) == 1:
         return verdicts[0]
-    for mismatch in (verdict for verdict in verdicts if verdict.mismatch):
-        return mismatch
     for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS):
-        named = zip(arms, verdicts, strict=True)
-        said = [f"{arm}: {verdict.reason}" for arm, verdict in named if verdict.outcome is outcome]
-        if said:
-            return Verdict(outcome, "; ".join(said))
+        named = [(arm, each) for arm, each in zip(arms, verdicts, strict=True) if each.outcome is outcome]
+        for _, each in named:
+            if each.mismatch:
+                return each
+        if named:
+            return Verdict(outcome, "; ".join(f"{arm}: {each.reason}" for arm, each in named))
     return Verdict()
 
 
 def _cases(question: Question) -> list[Case]:
     plan, step = question.plan, question.state.step
     least = plan.steps[step].min_requests if step < len(plan.steps) else MIN_REQUESTS
+    last = question.before or (None,) * len(question.observations)
     return [
         Case(
             observation,
@@ -82,8 +86,10 @@ def _cases(question: Question) -> list[Case]:
             plan.alpha,
             least,
             len(plan.arms),
+            intervals=False,
+            before=before,
         )
-        for observation, analysis in zip(question.observations, question.analyses, strict=True)
+        for observation, analysis, before in zip(question.observations, question.analyses, last, strict=True)
     ]
 
 

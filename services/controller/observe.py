@@ -92,23 +92,31 @@ def observe(
     evidence: Evidence,
     keys: Keys,
     queries: Sequence[Mapping[str, tuple[float, float]]],
+    before: Sequence[Observation] = (),
 ) -> tuple[Observation, ...]:
     """One for each arm, in the plan's order, as `queries` are; none while nobody is let in, and when all is taken back.
 
     Steps in which neither arm was asked anything are left out, but for the current one. While the release's cells are
-    not known, no prediction is shown by class (see `prediction_cells.py`).
+    not known, no prediction is shown by class (see `prediction_cells.py`). Steps that are as they were in the
+    observations `before` are the same objects.
     """
     current = counted_step(plan, state)
     if current > len(plan.steps):
         return ()
     found = []
-    for arm, values in zip(plan.arms, queries, strict=True):
+    for arm, values, last in zip(plan.arms, queries, before or (None,) * len(plan.arms), strict=True):
+        seen = {} if last is None else {totals.step: totals for totals in last.steps}
         steps = (
             _step_totals(plan, state, evidence, arm.name, step, keys.get(step, ((), ()))) for step in range(current + 1)
         )
-        known = tuple(totals for totals in steps if totals.step == current or _asked(totals))
+        known = tuple(_as_before(totals, seen) for totals in steps if totals.step == current or _asked(totals))
         found.append(Observation(known, state.cells, values))
     return tuple(found)
+
+
+def _as_before(totals: StepTotals, seen: Mapping[int, StepTotals]) -> StepTotals:
+    last = seen.get(totals.step)
+    return last if last is not None and last == totals else totals
 
 
 def _step_totals(

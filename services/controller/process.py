@@ -18,7 +18,7 @@ from services.shared.health_server import HealthApp, HealthServer, listen
 
 _log = logging.getLogger(__name__)
 
-LOOK_S = 1.0  # between two looks while nothing changes
+LOOK_S = 1.0  # in which every release is judged while nothing changes
 _HURRY_S = 0.25  # the same while a release waits for processes that load or follow
 _LEAST_S = 0.02  # between two looks, however much changes
 _LONGEST_S = 10.0  # for one look: a store that hangs must not hang the controller
@@ -84,7 +84,7 @@ class ControllerProcess:
             async with asyncio.timeout(_LONGEST_S):
                 looked = await parts.controller.look(self._revision)
             self._away, self._revision = "", None
-            left_s = began + (_HURRY_S if looked.hurry else LOOK_S) - loop.time()
+            left_s = began + (_HURRY_S if looked.hurry else LOOK_S / looked.turns) - loop.time()
             await asyncio.sleep(_LEAST_S)
             wait_s = max(left_s - _LEAST_S, 0.0)
             self._revision = await parts.stores.releases.changed(looked.revision, timeout_s=wait_s)

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from services.shared.release.plan import PROMQL, Plan
-from services.shared.release.routing import STABLE
+from services.shared.release.routing import SHADOW, STABLE
 
 if TYPE_CHECKING:
     import httpx
@@ -79,8 +79,6 @@ class PrometheusQueries:
         return {query: value for query, value in zip(queries, values, strict=True) if value is not None}
 
     async def _ask(self, client: httpx.AsyncClient, query: str) -> float | None:
-        import httpx
-
         try:
             async with asyncio.timeout(_ANSWER_S):
                 async with client.stream("POST", self._url, data={"query": query}) as response:
@@ -90,7 +88,7 @@ class PrometheusQueries:
                         if len(body) > _MAX_BYTES:
                             raise ValueError("the answer is too long")
             value = value_of(json.loads(body))
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        except Exception as error:  # whatever it is: other queries, and other releases, go on
             self._tell(query, f"{type(error).__name__}: {error}")
             return None
         if value is None:
@@ -118,15 +116,16 @@ def value_of(document: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def answers_for(plan: Plan, queries: Queries) -> tuple[dict[str, tuple[float, float]], ...]:
+def answers_for(plan: Plan, queries: Queries, *, mirrored: bool = False) -> tuple[dict[str, tuple[float, float]], ...]:
     """For each arm of the plan: a query's text with its values (candidate, stable), where both are known. A limit that
-    stable has no part in needs the candidate's alone."""
+    stable has no part in needs the candidate's alone. `mirrored`: the arm is asked as a shadow, and metrics call it so.
+    """
     texts = [(each.query, each.max is None) for each in plan.guardrails if each.metric == PROMQL]
     found: list[dict[str, tuple[float, float]]] = []
     for arm in plan.arms:
         values = {}
         for text, needs_stable in texts:
-            candidate = queries.value(text.replace("$arm", arm.name))
+            candidate = queries.value(text.replace("$arm", SHADOW if mirrored else arm.name))
             stable = queries.value(text.replace("$arm", STABLE)) if needs_stable else math.nan
             if candidate is not None and stable is not None:
                 values[text] = (candidate, stable)

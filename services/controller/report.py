@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from services.controller.judge import Judgement
 from services.controller.timeline import latency_ms
 from services.shared.observations.base import Evidence
 from services.shared.release.ab_report import ab_report
+from services.shared.release.analysis import Assessment, Case, numbers_of_all
 from services.shared.release.arm_snapshot import CONFIDENCE_UNITS, ArmSnapshot
-from services.shared.release.finding import Finding
-from services.shared.release.plan import Plan, Strategy
+from services.shared.release.finding import Finding, Numbers
+from services.shared.release.plan import ArmPlan, Plan, Strategy
 from services.shared.release.release_counters import ArmKey
 from services.shared.release.routing import SHADOW, STABLE
 from services.shared.release.state import ReleaseState, counted_step
@@ -28,9 +29,9 @@ def report_of(release: Release, judgement: Judgement, evidence: Evidence, now: f
         "verdict": {"outcome": judgement.verdict.outcome.value, "reason": judgement.verdict.reason},
         "arms": _arms(release.plan, release.state, _step(release, judgement), evidence),
         "guardrails": [
-            {"arm": arm.name, **_guardrail(finding)}
-            for arm, assessment in zip(release.plan.arms, judgement.assessments, strict=False)
-            for finding in assessment.findings
+            {"arm": arm.name, **_guardrail(finding, numbers)}
+            for arm, assessment, numbers_of_arm in _by_arm(release.plan, judgement)
+            for finding, numbers in zip(assessment.findings, numbers_of_arm, strict=True)
         ],
         "ratio_evidence": max((each.ratio_evidence for each in judgement.assessments), default=1.0),
         "ab": _ab(release.plan, judgement),
@@ -100,8 +101,14 @@ def _classes(snapshot: ArmSnapshot, cells: tuple[int, ...]) -> dict[str, int]:
     return {**shown, "other": snapshot.classified - sum(shown.values())} if snapshot.classified else {}
 
 
-def _guardrail(finding: Finding) -> dict[str, Any]:
-    numbers = finding.numbers
+def _by_arm(plan: Plan, judgement: Judgement) -> Iterator[tuple[ArmPlan, Assessment, list[Numbers]]]:
+    """What was found of each arm, and its numbers with their intervals; nothing before the first look."""
+    for arm, assessment, observation in zip(plan.arms, judgement.assessments, judgement.observations, strict=False):
+        case = Case(observation, plan.guardrails, alpha=plan.alpha, arms=len(plan.arms))
+        yield arm, assessment, numbers_of_all(case)
+
+
+def _guardrail(finding: Finding, numbers: Numbers) -> dict[str, Any]:
     return {
         "metric": finding.metric,
         "limit": finding.limit,

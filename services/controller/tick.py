@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from services.controller.actions import act
 from services.controller.bookkeeping import Record, add_points, keep_looks, look_of
 from services.controller.counters import ControllerCounters
+from services.controller.evidence_in_turns import EvidenceInTurns, turns_of
 from services.controller.judge import Judgement, Question, judge_many
 from services.controller.lease import Leadership
 from services.controller.observe import FleetView, observe, seen_of, users_of
@@ -49,10 +50,12 @@ class Stores:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """`revision` is the release store's that was seen; `hurry`: a release waits for something that may come soon."""
+    """`revision` is the release store's that was seen; `hurry`: a release waits for something that may come soon. Every
+    release is judged once in so many `turns`: looks."""
 
     revision: int
     hurry: bool
+    turns: int = 1
 
 
 class Controller:
@@ -68,6 +71,7 @@ class Controller:
         self._clock = clock
         self._known: Releases | None = None  # as they were at the last look
         self._remembered: dict[str, Remembered] = {}
+        self._evidence = EvidenceInTurns(stores.observations)
         self._term = 0
 
     async def look(self, revision: int | None = None) -> Looked:
@@ -81,7 +85,7 @@ class Controller:
         known = self._known
         releases = [release for release in known.by_model.values() if not release.state.settled]
         await self._remember(releases)
-        evidence = await self._stores.observations.evidence([release.state.release for release in releases])
+        evidence = await self._evidence.read([release.state.release for release in releases])
         fleet = await self._fleet()
         judged = self._judge(releases, evidence)
         users, records = users_of(releases), []
@@ -104,12 +108,14 @@ class Controller:
         await add_points(self._stores.observations, records, **at)
         self._counters.phases = Counter(record.release.state.phase for record in records)
         self._counters.looks.observe(self._clock.monotonic() - began)
-        return Looked(known.revision, any(_waits(record.release.state) for record in records))
+        hurry = any(_waits(record.release.state) for record in records)
+        return Looked(known.revision, hurry, turns_of(len(releases)))
 
     def _begin_term(self) -> None:
         self._check_held()
         if self._term != self._leadership.term:  # another may have led since: what is remembered may be old
             self._remembered.clear()
+            self._evidence.forget()
             self._known = None
             self._term = self._leadership.term
 
@@ -170,13 +176,14 @@ class Controller:
 
     def _question(self, release: Release, evidence: Evidence) -> Question | None:
         plan, state, remembered = release.plan, release.state, self._remembered[release.state.release]
-        answers = answers_for(plan, self._queries)
+        answers = answers_for(plan, self._queries, mirrored=state.shadow > 0)
         if remembered.is_judged(plan, state, evidence, self._queries.number):
             return None
         keys = remembered.keys_of(plan, state, evidence, self._clock.monotonic())
-        seen = observe(plan, state, evidence, keys, answers)
+        last = remembered.judgement
+        seen = observe(plan, state, evidence, keys, answers, last.observations)
         new_answers = remembered.answers != self._queries.number
-        return Question(plan, state, seen, remembered.judgement.analyses, new_answers) if seen else None
+        return Question(plan, state, seen, last.analyses, new_answers, last.observations) if seen else None
 
     def _answers(self, asked: Sequence[tuple[Release, Question]]) -> list[Judgement | None]:
         """All at once; where that fails one by one, None for those that fail."""
@@ -241,7 +248,7 @@ class Controller:
         """The look is kept first: who finds the cells in the state finds what is no evidence, too."""
         release, remembered = record.release, record.remembered
         plan, named = release.plan, replace(release.state, cells=cells)
-        answers = answers_for(plan, self._queries)
+        answers = answers_for(plan, self._queries, mirrored=named.shadow > 0)
         seen = observe(plan, named, record.evidence, remembered.keys, answers)
         analyses = tuple(
             counting_from_now(analysis, plan.guardrails, seen[i] if seen else None)

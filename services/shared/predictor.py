@@ -81,13 +81,17 @@ class Predictor:
         """
         begin = self._clock.monotonic()
         passage = self._router.begin(model, version, key=key, api_key=api_key, forced=forced)
-        try:
-            answer = await self._answer(passage, images, begin, top, timeout_s, priority)
-        except BaseException as error:
-            passage.failed(error)
-            raise
-        passage.answered(self._clock.monotonic() - begin, *answer.top_1)
-        return answer
+        while True:
+            try:
+                answer = await self._answer(passage, images, begin, top, timeout_s, priority)
+            except BaseException as error:
+                instead = self._router.instead(model, passage, error)
+                if instead is None:
+                    raise
+                passage = instead
+            else:
+                passage.answered(self._clock.monotonic() - begin, *answer.top_1)
+                return answer
 
     async def _answer(
         self,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from services.shared.errors import InvalidInput, ServingError
+from services.shared.errors import InvalidInput, NotFound, NotReady, ServingError
 from services.shared.model_ref import ModelRef
 from services.shared.random_bytes import random_bytes
 from services.shared.release.arm_counters import ArmCounters
 from services.shared.release.release_counters import ReleaseCounters
-from services.shared.release.routing import ReleaseRouting, Route, route_of, routed_by
+from services.shared.release.routing import STABLE, ReleaseRouting, Route, route_of, routed_by
 
 Resolve = Callable[[str, int | None], ModelRef]
 
@@ -27,7 +27,7 @@ class Load:
 class Passage:
     """One request on its way: its route, and the counters of the arm, None where its answer is no evidence.
 
-    Exactly one of `answered`, `failed` and `left` is to be called.
+    Exactly one of `answered`, `failed` and `left` is to be called; `Router.instead` does so as well.
     """
 
     route: Route
@@ -59,15 +59,17 @@ class Passage:
 
 class Router:
     """Routes by the releases that it was last told of. `resolve` gives a name's default ref, or the version that was
-    asked for, and raises NotFound. Belongs to one event loop."""
+    asked for, and raises NotFound. `lacks` tells of a version that this process itself should have loaded, and has not.
+    Belongs to one event loop."""
 
     def __init__(
         self,
         resolve: Resolve,
         routings: Mapping[str, ReleaseRouting] | None = None,
         counters: ReleaseCounters | None = None,
+        lacks: Callable[[ModelRef], bool] = lambda _: False,
     ) -> None:
-        self._resolve = resolve
+        self._resolve, self._lacks = resolve, lacks
         self.routings: Mapping[str, ReleaseRouting] = routings or {}
         self.counters = counters or ReleaseCounters()
         self.load = Load()
@@ -97,6 +99,18 @@ class Router:
         if counters is not None:
             counters.begin()
         return self._passage(route, key_hash, counters)
+
+    def instead(self, model: str, passage: Passage, error: BaseException) -> Passage | None:
+        """Ends a passage that failed. None where the error is the request's answer; stable's passage to go on with
+        where the arm is not loaded here: this process has just begun, or the arm was unloaded since it was chosen.
+        Where a request was sent says nothing about a version: that is no evidence, nor is what stable answers then.
+        """
+        route = passage.route
+        if not isinstance(error, NotReady | NotFound) or not self._lacks(route.ref):
+            passage.failed(error)
+            return None
+        passage.left()
+        return self.begin(model, forced=STABLE) if route.evidence and route.arm != STABLE else None
 
     def _passage(self, route: Route, key_hash: int, counters: ArmCounters | None) -> Passage:
         load = self.load

@@ -47,21 +47,25 @@ class TensorPredictor:
         self, request: InferRequest, terms: ReleaseTerms, call: Callable[[ModelRef], Awaitable[InferResult]]
     ) -> Released:
         passage = await self._begin(request, terms)
-        route, begun_s = passage.route, self._clock.monotonic()  # what only a candidate's requests need is not its time
-        try:
-            result = await call(route.ref)
-            seconds = self._clock.monotonic() - begun_s
-            top_1, confidence = await self._top_1(route, result)
-        except _NoAnswer as error:
-            passage.failed(InferenceFailed(str(error)))
-        except BaseException as error:
-            passage.failed(error)
-            raise
-        else:
-            passage.answered(seconds, top_1, confidence)
-            if route.shadow is not None and self._shadow.wants(route):
-                await self._mirror(passage, request, result)
-        return Released(route.ref, route.arm, result)
+        while True:
+            begun_s = self._clock.monotonic()  # what only a candidate's requests need before is not its time
+            try:
+                result = await call(passage.route.ref)
+                seconds = self._clock.monotonic() - begun_s
+                top_1, confidence = await self._top_1(passage.route, result)
+            except _NoAnswer as error:
+                passage.failed(InferenceFailed(str(error)))
+            except BaseException as error:
+                instead = self._router.instead(request.model, passage, error)
+                if instead is None:
+                    raise
+                passage = instead
+                continue
+            else:
+                passage.answered(seconds, top_1, confidence)
+                if passage.route.shadow is not None and self._shadow.wants(passage.route):
+                    await self._mirror(passage, request, result)
+            return Released(passage.route.ref, passage.route.arm, result)
 
     async def _begin(self, request: InferRequest, terms: ReleaseTerms) -> Passage:
         key, model, version = _key_of(request, terms), request.model, request.version

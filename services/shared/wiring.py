@@ -82,6 +82,10 @@ class Serving(abc.ABC):
         """What the engine in this process has counted; empty when there is none."""
         return {}
 
+    def lacks(self, ref: ModelRef) -> bool:
+        """Whether models are loaded by this process itself, and this version is not, or not yet."""
+        return False
+
     async def resolve(self, name: str, version: int | None) -> ModelRef:
         """What answers for a name; raises NotFound."""
         return self.follower.resolve(name, version)
@@ -123,6 +127,9 @@ class LocalServing(Serving):
     async def close(self, drain_s: float) -> None:
         await self._reconciler.close()
         await self._engine.close(drain_s)
+
+    def lacks(self, ref: ModelRef) -> bool:
+        return not self._engine.answers(ref)
 
     def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
         return self._engine.metrics()

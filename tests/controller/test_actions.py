@@ -28,7 +28,7 @@ def fleet_of(desired: Desired) -> FleetView:
     ("actions", "loaded", "default"),
     [
         ([], {STABLE: 4, OTHER: 1}, STABLE),
-        ([(LOAD, CANDIDATE)], {STABLE: 4, OTHER: 1, CANDIDATE: 1}, STABLE),
+        ([(LOAD, CANDIDATE)], {STABLE: 4, OTHER: 1, CANDIDATE: 2}, STABLE),  # a generation of its own
         ([(LOAD, STABLE)], {STABLE: 4, OTHER: 1}, STABLE),
         ([(WARM, CANDIDATE)], {STABLE: 4, OTHER: 1}, STABLE),
         ([(UNLOAD, STABLE), (UNLOAD, CANDIDATE)], {OTHER: 1}, STABLE),

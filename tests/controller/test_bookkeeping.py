@@ -40,15 +40,15 @@ def records(count: int) -> list[Record]:
 
 async def test_news_is_kept_at_once_and_the_rest_in_turn() -> None:
     store, all_of_them = CountingStore(), records(50)
-    for at in range(6):
+    for at in range(11):
         await keep_looks(store, all_of_them, now=START + at, monotonic=float(at))
-    assert [len(names) for names in store.kept] == [50, 10, 10, 10, 10, 10]
+    assert [len(names) for names in store.kept] == [50] + [5] * 10
     assert set().union(*store.kept[1:]) == store.kept[0]
     changed = replace(all_of_them[0].release.state, phase=Phase.PAUSED)
     all_of_them[0] = replace(all_of_them[0], release=replace(all_of_them[0].release, state=changed))
-    await keep_looks(store, all_of_them, now=START + 6, monotonic=6.0)
+    await keep_looks(store, all_of_them, now=START + 11, monotonic=11.0)
     assert "r-0" in store.kept[-1]
-    assert len(store.kept[-1]) == 11
+    assert len(store.kept[-1]) == 6
 
 
 async def test_a_release_of_which_nothing_is_new_is_not_kept_again() -> None:

@@ -25,7 +25,9 @@ BAD, MIXED = Verdict(Outcome.FAIL, "bad"), Verdict(Outcome.INCONCLUSIVE, "mixed 
         ([GOOD, OPEN], Verdict(Outcome.INCONCLUSIVE, "b: open")),
         ([BAD, OPEN], Verdict(Outcome.FAIL, "a: bad")),
         ([BAD, BAD], Verdict(Outcome.FAIL, "a: bad; b: bad")),
-        ([BAD, MIXED], MIXED),
+        ([BAD, MIXED], Verdict(Outcome.FAIL, "a: bad")),
+        ([GOOD, MIXED], MIXED),
+        ([OPEN, MIXED], MIXED),
     ],
 )
 def test_one_arm_that_fails_fails_all_and_all_must_pass(verdicts: list[Verdict], said: Verdict) -> None:

@@ -73,6 +73,27 @@ def test_each_arm_is_asked_about_and_stable_where_the_limit_is_about_it() -> Non
     assert answers_for(canary(**plan_with_queries()), NoQueries()) == ({},)  # type: ignore[arg-type]
 
 
+def test_a_mirrored_arm_is_called_as_the_metrics_call_it() -> None:
+    asked = Asked()
+    answers_for(canary(**plan_with_queries()), asked, mirrored=True)  # type: ignore[arg-type]
+    assert asked.queries
+    assert any("shadow" in query for query in asked.queries)
+    assert not any("candidate" in query for query in asked.queries)
+
+
+class Asked:
+    """Queries that remember what was asked."""
+
+    number = 1
+
+    def __init__(self) -> None:
+        self.queries: list[str] = []
+
+    def value(self, query: str) -> float | None:
+        self.queries.append(query)
+        return 1.0
+
+
 class Server(ThreadingHTTPServer):
     """Answers queries with `answers`; one that is not there gets no answer before `release` is set."""
 

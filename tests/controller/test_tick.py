@@ -135,6 +135,23 @@ async def test_a_blue_green_release_switches_at_once_and_back_at_once(bench: Ben
     assert await bench.default() == STABLE
 
 
+@pytest.mark.parametrize(
+    "plan",
+    [guarded(steps=STEPS[1:2], hold="60s", guardrails=GUARDRAILS[:1]), blue_green(guardrails=GUARDRAILS[:1])],
+    ids=["in the hold", "blue-green"],
+)
+async def test_a_candidate_that_fails_when_it_answers_everything_is_taken_back(bench: Bench, plan: Plan) -> None:
+    await bench.begin(plan)
+    same_classes(bench)
+    while (await bench.state()).weight < 100:
+        await bench.second()
+    await bench.second()
+    bench.api.fails = {CANDIDATE: 0.9}
+    state = await bench.seconds_until(Phase.ROLLED_BACK, most=8)
+    assert "error_rate, at most 1 points above stable, is broken" in state.reason
+    assert await bench.default() == STABLE
+
+
 async def test_a_default_that_was_set_is_set_back(bench: Bench) -> None:
     await bench.begin(blue_green(hold="1s"))
     while await bench.default() == STABLE:

@@ -19,6 +19,7 @@ from services.shared.observations.redis import RedisObservationStore
 from services.shared.release.release_counters import ArmKey
 from services.shared.release_store.last_known import LastKnownRouting
 from tests.support.api_processes import Api, picture, running_api, wait_until
+from tests.support.bad_candidates import add_equal, repository_with_one_version
 from tests.support.digit_models import add_rotated_version, copy_digits
 from tests.support.live_releases import keys_of, live_release, put_release, routing
 from tests.support.valkey import ValkeyServer, running_valkey
@@ -154,6 +155,18 @@ def test_a_process_that_starts_without_the_server_routes_as_the_machine_last_kne
             asyncio.run(put_release(server.url, RELEASE))
             with one_of_each(api) as connections:
                 wait_until(lambda: {predict(each, key) for each in connections.values()} == {"stable"})
+
+
+def test_a_process_without_the_arms_version_lets_stable_answer_and_blames_nobody(tmp_path: Path) -> None:
+    add_equal(repository_with_one_version(tmp_path / "models"), 2)
+    LastKnownRouting(tmp_path / "data").write({"digits": routing(live_release(100.0))})
+    with running_valkey(tmp_path / "valkey") as server:
+        asyncio.run(put_release(server.url, live_release(100.0)))
+        environment = {"GRAYSCALE_REDIS_URL": server.url, "GRAYSCALE_MODELS": str(tmp_path / "models")}
+        with running_api(tmp_path, 2, environment) as api, one_of_each(api) as connections:
+            for connection in connections.values():
+                assert {predict(connection, f"key {number}") for number in range(20)} == {"stable"}
+        assert not any(arm.failed for arm in evidence(server).totals.arms.values())
 
 
 def test_what_a_killed_process_had_in_flight_counts_as_errors_of_its_arms(tmp_path: Path) -> None:

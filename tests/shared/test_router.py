@@ -123,6 +123,41 @@ async def test_nothing_is_left_in_flight_behind_the_predictor() -> None:
     predictor.close()
 
 
+async def test_stable_answers_where_the_arm_is_not_loaded_in_this_process_and_nothing_is_counted() -> None:
+    routings = router().routings
+    fake, loaded = FakeInference([pets()]), {PETS}
+    made = Router(resolve, routings, lacks=lambda ref: ref not in loaded)
+    predictor = Predictor(fake, made, Preprocessing().factory, decode_threads=1)
+    answer = await predictor.predict("pets", [b"1"], key=b"k")
+    assert (answer.arm, answer.served_by, answer.route.evidence) == ("stable", PETS, False)
+    with pytest.raises(NotReady):  # who names an arm wants no other
+        await predictor.predict("pets", [b"1"], key=b"k", forced="candidate")
+    with pytest.raises(NotReady):
+        await predictor.predict("pets", [b"1"], version=2)
+    assert (counted(made).requests, counted(made).in_flight, made.load.in_flight) == (0, 0, 0)
+    await fake.load("pets", 2)
+    loaded.add(TWO)
+    assert (await predictor.predict("pets", [b"1"], key=b"k")).arm == "candidate"
+    fake.script(TWO).failures.append(NotReady("it says so itself"))
+    with pytest.raises(NotReady):
+        await predictor.predict("pets", [b"1"], key=b"k")
+    assert (counted(made).requests, dict(counted(made).errors)) == (2, {"NotReady": 1})
+    predictor.close()
+
+
+async def test_without_stable_there_is_nobody_else_to_ask() -> None:
+    fake = FakeInference([pets()])
+    await fake.unload("pets", 1)
+    for weight, arm in ((100.0, "candidate"), (0.0, "stable")):
+        made = Router(resolve, router(weight).routings, lacks=lambda _: True)
+        predictor = Predictor(fake, made, Preprocessing().factory, decode_threads=1)
+        with pytest.raises(NotReady):
+            await predictor.predict("pets", [b"1"], key=b"k")
+        found = counted(made, arm)
+        assert (found.requests, found.in_flight, made.load.in_flight) == (0, 0, 0)
+        predictor.close()
+
+
 @pytest.mark.parametrize("weight", [0.0, 30.0, 100.0])
 def test_a_released_route_is_that_of_the_passage(weight: float) -> None:
     made = router(weight)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from typing import Any
 
@@ -46,12 +46,19 @@ def others(size: int = 8, input_name: str = "image") -> FakeModel:
 
 
 class Bench:
-    def __init__(self, *models: FakeModel, candidate: ModelRef = TWO, weight: float = 50.0, shadow: bool = False):
+    def __init__(
+        self,
+        *models: FakeModel,
+        candidate: ModelRef = TWO,
+        weight: float = 50.0,
+        shadow: bool = False,
+        lacks: Collection[ModelRef] = (),
+    ) -> None:
         self.fake = FakeInference([classifier("pets"), *models])
         mirror = Shadow(TWO, 100.0) if shadow else None
         arms = () if shadow else (Arm("candidate", candidate, weight),)
         self.routing = ReleaseRouting("r-1", "pets", 2, bytes(16), Sticky.KEY, STABLE, arms, mirror)
-        self.router = Router(_resolve, {"pets": self.routing})
+        self.router = Router(_resolve, {"pets": self.routing}, lacks=lambda ref: ref in lacks)
         self.clock = ManualClock()
         bounds = ShadowBounds(waits_for_quiet=False)
         self.predictor = Predictor(
@@ -230,6 +237,17 @@ async def test_a_version_that_is_not_loaded_is_an_error_of_its_arm() -> None:
     with pytest.raises(NotReady):
         await bench.run()
     assert bench.counted().errors == {"NotReady": 1}
+
+
+async def test_where_the_arm_is_not_loaded_in_this_process_stable_answers_and_nothing_is_counted() -> None:
+    bench = Bench(weight=100.0, lacks=(TWO,))
+    found = await bench.run()
+    assert (found.ref, found.arm) == (STABLE, "stable")
+    assert (bench.counted().requests, bench.counted().in_flight) == (0, 0)
+    assert (bench.counted("stable").requests, bench.router.load.in_flight) == (0, 0)
+    with pytest.raises(NotReady):
+        await bench.run(terms=ReleaseTerms(forced="candidate"))
+    bench.predictor.close()
 
 
 @pytest.mark.parametrize(

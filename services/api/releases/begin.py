@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 
 from services.api.releases.condition import Condition, stale
@@ -34,7 +34,7 @@ async def begin_release(stores: ReleaseStores, plan: Plan, *, by: str, condition
     if before is not None:
         check_may_follow(before.state, plan.model)
     desired = await stores.fleet.desired()
-    state = first_state(plan, desired, now)
+    state = first_state(plan, desired, now, _left_by(before))
     await _check_versions(stores, plan, state.stable)
     await _check_tasks(stores, plan, state.stable)
     release = Release(plan, state)
@@ -45,13 +45,16 @@ async def begin_release(stores: ReleaseStores, plan: Plan, *, by: str, condition
         return await _written_after_all(stores.releases, release, condition)
 
 
-def first_state(plan: Plan, desired: Desired, now: float) -> ReleaseState:
-    """Raises NotFound for a public name that means nothing, InvalidInput for stable against itself."""
+def first_state(plan: Plan, desired: Desired, now: float, left: Collection[ModelRef] = ()) -> ReleaseState:
+    """`left` are versions that are loaded for a release before it alone, and that it puts away in its place.
+
+    Raises NotFound for a public name that means nothing, InvalidInput for stable against itself.
+    """
     default = desired.defaults.get(plan.model)
     if default is None:
         raise NotFound(f"there is no model {plan.model!r}", field="model")
     salt, release = os.urandom(SALT_BYTES), release_id(plan.model, now, os.urandom(_RANDOM_BYTES))
-    return begin(plan, release, salt, default=default, loaded=desired.loaded, now=now)
+    return begin(plan, release, salt, default=default, loaded=set(desired.loaded).difference(left), now=now)
 
 
 def release_id(model: str, now: float, random: bytes) -> str:
@@ -72,6 +75,13 @@ def check_may_follow(before: ReleaseState, model: str) -> None:
             "name meant before: try again in a second",
             retry_after_s=1.0,
         )
+
+
+def _left_by(before: Release | None) -> frozenset[ModelRef]:
+    """What the release before has loaded, and not put away yet."""
+    if before is None or before.state.settled:
+        return frozenset()
+    return frozenset(arm.ref for arm in before.plan.arms) - before.state.loaded_before
 
 
 async def _before(store: ReleaseStore, model: str) -> Release | None:

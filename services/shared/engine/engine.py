@@ -113,6 +113,10 @@ class Engine:
         request = serving.batcher.begin(inputs, batch, waiter, arrived_s)
         return lambda: serving.batcher.withdraw(request)
 
+    def answers(self, ref: ModelRef) -> bool:
+        """Whether the version can be asked now; takes no time."""
+        return ref in self._registry
+
     def states(self) -> Mapping[ModelRef, VersionState]:
         """Every version that was loaded or failed to load and was not unloaded since."""
         return self._registry.states()

@@ -38,6 +38,10 @@ class Registry:
     def __iter__(self) -> Iterator[Serving]:
         return iter(tuple(self._serving.values()))
 
+    def __contains__(self, ref: ModelRef) -> bool:
+        """Whether the version answers."""
+        return ref in self._serving
+
     def states(self) -> Mapping[ModelRef, VersionState]:
         return dict(self._states)
 

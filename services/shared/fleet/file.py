@@ -13,6 +13,9 @@ from services.shared.errors import Conflict, Unavailable
 from services.shared.fleet.base import Desired, Heartbeat
 from services.shared.fleet.document import desired_from_json, desired_to_json, heartbeat_from_json, heartbeat_to_json
 
+LEFT_BEHIND_S = 3600.0  # since a heartbeat: whoever made it is gone
+REMOVE_S = 600.0  # between two times that a writer looks for such
+
 
 class FileFleetStore:
     """`desired.json` and `processes/<id>.json`, each written beside itself and renamed; writers take a file lock.
@@ -24,6 +27,7 @@ class FileFleetStore:
         self._desired_path = directory / "desired.json"
         self._processes = directory / "processes"
         self._lock_path = directory / "desired.lock"
+        self._removed_at = 0.0
         self._cached: tuple[tuple[int, int, int], Desired] | None = None
 
     async def desired(self) -> Desired:
@@ -35,7 +39,9 @@ class FileFleetStore:
     async def beat(self, heartbeat: Heartbeat) -> None:
         with _as_unavailable():
             self._processes.mkdir(parents=True, exist_ok=True)
-            replace_file(self._processes / f"{heartbeat.process_id}.json", heartbeat_to_json(heartbeat), durable=False)
+            own = self._processes / f"{heartbeat.process_id}.json"
+            replace_file(own, heartbeat_to_json(heartbeat), durable=False)
+            self._remove_left_behind(own)
 
     async def retire(self, process_id: str) -> None:
         with _as_unavailable():
@@ -48,6 +54,17 @@ class FileFleetStore:
                 with contextlib.suppress(FileNotFoundError):  # retired while we read
                     found.append(heartbeat_from_json(path.read_bytes()))
         return tuple(found)
+
+    def _remove_left_behind(self, own: Path) -> None:
+        """A process that is killed leaves its heartbeat; times are the file system's, as hosts may share it."""
+        now = own.stat().st_mtime
+        if now - self._removed_at < REMOVE_S:
+            return
+        self._removed_at = now
+        for path in self._processes.glob("*.json"):
+            with contextlib.suppress(FileNotFoundError):  # another one was first
+                if now - path.stat().st_mtime > LEFT_BEHIND_S:
+                    path.unlink()
 
     def _read_desired(self) -> Desired:
         with _as_unavailable():

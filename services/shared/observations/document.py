@@ -12,10 +12,12 @@ import orjson
 from services.shared.observations.base import FeedbackTotals, Look, Point, PointArm
 from services.shared.release.analysis import AnalysisState
 from services.shared.release.arm_snapshot import ArmSnapshot
+from services.shared.release.distinct_keys import NO_KEYS, DistinctKeysSnapshot
 from services.shared.release.mean_evidence import Sample
 from services.shared.release.release_counters import ArmKey
 
 _FORMAT = 1
+_KEYS = "#keys"  # no arm's name has it
 
 
 def field_of(incarnation: str, key: ArmKey) -> str:
@@ -29,14 +31,37 @@ def arm_of(release: str, field: str) -> tuple[str, ArmKey]:
     return incarnation, ArmKey(release, int(step), arm)
 
 
+def keys_field_of(incarnation: str, key: ArmKey) -> str:
+    """What the distinct keys of the same are called, which are a document of their own: they change less often."""
+    return field_of(incarnation, key) + _KEYS
+
+
+def counts_field_of(field: str) -> str:
+    """The field of the totals that a field of keys belongs to; empty for a field of another kind."""
+    return field.removesuffix(_KEYS) if field.endswith(_KEYS) else ""
+
+
 def arm_to_json(snapshot: ArmSnapshot) -> bytes:
-    return orjson.dumps(snapshot.to_json())
+    """Without its distinct keys."""
+    return orjson.dumps(snapshot.counts_to_json())
 
 
-def arm_from_document(document: Any) -> ArmSnapshot:
-    """Raises ValueError for a document that this version's `arm_to_json` did not make."""
+def keys_to_json(keys: DistinctKeysSnapshot) -> bytes:
+    return orjson.dumps(keys.to_json())
+
+
+def keys_from_document(document: Any) -> DistinctKeysSnapshot:
+    """Raises ValueError for a document that `keys_to_json` did not make."""
     try:
-        return ArmSnapshot.from_json(document)
+        return DistinctKeysSnapshot.from_json(document)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ValueError(f"an arm's distinct keys cannot be read: {error!r}") from error
+
+
+def arm_from_document(document: Any, keys: DistinctKeysSnapshot = NO_KEYS) -> ArmSnapshot:
+    """With these distinct keys. Raises ValueError for a document that `arm_to_json` did not make."""
+    try:
+        return ArmSnapshot.from_json(document, keys)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"an arm's totals cannot be read: {error!r}") from error
 

@@ -24,6 +24,8 @@ from services.shared.observations.document import (
     feedback_of,
     feedback_totals,
     field_of,
+    keys_field_of,
+    keys_to_json,
     look_from_json,
     look_to_json,
     point_from_json,
@@ -50,11 +52,14 @@ class MemoryObservationStore:
 
     async def publish(self, incarnation: str, totals: ReleaseSnapshot) -> None:
         for key, snapshot in totals.arms.items():
-            documents, field = self._documents.setdefault(key.release, {}), field_of(incarnation, key)
-            document = arm_to_json(snapshot)
-            if documents.get(field) != document:
-                documents[field] = document
-                self._of(key.release).take(field, orjson.loads(document))
+            documents = self._documents.setdefault(key.release, {})
+            for field, document in (
+                (field_of(incarnation, key), arm_to_json(snapshot)),
+                (keys_field_of(incarnation, key), keys_to_json(snapshot.keys)),
+            ):
+                if documents.get(field) != document:
+                    documents[field] = document
+                    self._of(key.release).take(field, orjson.loads(document))
 
     async def evidence(self, releases: Collection[str]) -> Mapping[str, Evidence]:
         return {release: self._of(release).evidence() for release in releases}

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from services.shared.clock import Clock
 from services.shared.errors import ServingError
 from services.shared.observations.base import ObservationStore
+from services.shared.observations.recent_keys import RecentKeys
 from services.shared.release.release_counters import ReleaseCounters, ReleaseSnapshot
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class EvidencePublisher:
         self._gap_s = SHORTEST_S
         self._published_s = clock.monotonic()
         self._unrouted_since: dict[str, float] = {}
+        self._keys = RecentKeys()
         self._away = False
 
     async def run(self) -> None:
@@ -59,15 +61,17 @@ class EvidencePublisher:
         """Publishes what was counted last, when `run` has ended; within FINISH_S."""
         try:
             async with asyncio.timeout(FINISH_S):
-                await self.publish()
+                await self.publish(newest_keys=True)
         except TimeoutError:
             _log.warning("what was counted last is not published: the store does not answer")
 
-    async def publish(self) -> bool:
-        """Whether the store has it now."""
+    async def publish(self, *, newest_keys: bool = False) -> bool:
+        """Whether the store has it now; distinct keys may be those of some seconds ago."""
         self._erred.clear()
         self._published_s = self._clock.monotonic()
         totals = self._counters.snapshot()
+        if not newest_keys:
+            totals = self._keys.of(totals, self._published_s)
         try:
             await self._store.publish(self._incarnation, totals)
         except Exception as error:  # serving must not end with its bookkeeping, whatever it is

@@ -1,6 +1,6 @@
 """Observations in Redis or Valkey.
 
-grayscale:observations:totals:RELEASE     a hash: INCARNATION/STEP/ARM -> document
+grayscale:observations:totals:RELEASE     a hash: INCARNATION/STEP/ARM -> document, INCARNATION/STEP/ARM#keys -> keys
 grayscale:observations:order:RELEASE      the same fields as a sorted set, by the revision that wrote them last
 grayscale:observations:feedback:RELEASE   a hash: STEP/ARM/NAME -> number, and `revision`
 grayscale:observations:outside            a hash: MODEL/VERSION/NAME -> number, and `revision`

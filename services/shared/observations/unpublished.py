@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from services.shared.observations.document import arm_to_json, field_of
+from services.shared.observations.document import arm_to_json, field_of, keys_field_of, keys_to_json
 from services.shared.release.arm_snapshot import ArmSnapshot
+from services.shared.release.distinct_keys import NO_KEYS
 from services.shared.release.release_counters import ArmKey, ReleaseSnapshot
 
 
@@ -32,20 +33,23 @@ class Unpublished:
         """What differs, by release."""
         self._published = {key: arm for key, arm in self._published.items() if key in totals.arms}
         changed: dict[str, dict[ArmKey, ArmSnapshot]] = {}
+        documents: dict[str, dict[str, bytes]] = {}
         witnesses: dict[str, str] = {}
         for key, arm in totals.arms.items():
-            if self._published.get(key) == arm:
+            before = self._published.get(key)
+            if before == arm:
                 witnesses[key.release] = field_of(self._incarnation, key)
+                continue
+            changed.setdefault(key.release, {})[key] = arm
+            written = documents.setdefault(key.release, {})
+            written[field_of(self._incarnation, key)] = arm_to_json(arm)
+            if arm.keys == (NO_KEYS if before is None else before.keys):
+                if arm.keys != NO_KEYS:
+                    witnesses.setdefault(key.release, keys_field_of(self._incarnation, key))
             else:
-                changed.setdefault(key.release, {})[key] = arm
+                written[keys_field_of(self._incarnation, key)] = keys_to_json(arm.keys)
         return [
-            Part(
-                release,
-                witnesses.get(release, ""),
-                {field_of(self._incarnation, key): arm_to_json(arm) for key, arm in arms.items()},
-                arms,
-            )
-            for release, arms in changed.items()
+            Part(release, witnesses.get(release, ""), documents[release], arms) for release, arms in changed.items()
         ]
 
     def published(self, parts: Iterable[Part]) -> None:

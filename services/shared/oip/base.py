@@ -88,7 +88,8 @@ class ReleasedRuns(Protocol):
     async def run(
         self, request: InferRequest, terms: ReleaseTerms, call: Callable[[ModelRef], Awaitable[InferResult]]
     ) -> Released:
-        """Awaits one `call`, and raises what it raises; NotFound, and InvalidInput for an arm that there is not."""
+        """Awaits one `call`, a second one where the chosen version is not loaded here, and raises what it raises;
+        NotFound, and InvalidInput for an arm that there is not."""
         ...
 
 

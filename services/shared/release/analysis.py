@@ -62,7 +62,9 @@ class Assessment:
 @dataclass(frozen=True, slots=True)
 class Case:
     """What a look at one candidate judges it by. Of several `arms` each is assessed by itself against stable, and gets
-    its part of alpha."""
+    its part of alpha. `intervals`: the numbers that are found have their intervals, on which no verdict rests.
+
+    `before` is the observation that left `state`, where it is at hand: steps of which nothing is new cost less."""
 
     observation: Observation
     guardrails: Sequence[Guardrail]
@@ -70,14 +72,31 @@ class Case:
     alpha: float = ALPHA
     min_requests: int = MIN_REQUESTS
     arms: int = 1
+    intervals: bool = True
+    before: Observation | None = None
+
+    @property
+    def news(self) -> Observation:
+        """Without the steps that `state` was made of as they are now."""
+        now, before = self.observation, self.before
+        if before is None or before.cells != now.cells:
+            return now
+        known = {totals.step: totals for totals in before.steps}
+        return Observation(tuple(totals for totals in now.steps if known.get(totals.step) is not totals), now.cells)
+
+    @property
+    def share(self) -> float:
+        """The part of alpha that each statistical guardrail has."""
+        return self.alpha / max(sum(guardrail.statistical for guardrail in self.guardrails) * self.arms, 1)
 
 
 def assess_many(cases: Sequence[Case]) -> list[tuple[Assessment, AnalysisState]]:
     """`assess` of each, in their order, for less: stakes are moved together."""
     before = [case.state.evidence or (Evidence(),) * len(case.guardrails) for case in cases]
     looked = [
-        (evidence, guardrail, case.observation)
+        (evidence, guardrail, news)
         for case, kept in zip(cases, before, strict=True)
+        for news in (case.news,)
         for evidence, guardrail in zip(kept, case.guardrails, strict=True)
         if guardrail.metric not in _WITHOUT_BETS
     ]
@@ -106,11 +125,10 @@ def assess(
 
 def _assessed(case: Case, evidence: Sequence[Evidence]) -> tuple[Assessment, AnalysisState]:
     """The judgement, with each guardrail's evidence after the look."""
-    statistical = sum(guardrail.statistical for guardrail in case.guardrails) * case.arms
-    share = case.alpha / max(statistical, 1)
     looks = case.state.looks or (0,) * len(case.guardrails)
+    share = case.share
     judged = [
-        _judge(guardrail, case.observation, known, streak, share)
+        _judge(guardrail, case, known, streak, share)
         for guardrail, known, streak in zip(case.guardrails, evidence, looks, strict=True)
     ]
     findings = tuple(finding for finding, _, _ in judged)
@@ -126,7 +144,11 @@ def ratio_evidence(observation: Observation) -> float:
 
 
 def _together(observation: Observation, findings: Sequence[Finding], ratio: float, min_requests: int) -> Verdict:
-    """A wrong split makes every other number meaningless; then one fail is a fail, and a pass needs all."""
+    """One fail is a fail, and a pass needs all. A wrong split makes comparing meaningless, so that nothing passes; but
+    it takes no rollback back: a candidate that fails may be why keys are missing."""
+    failed = [finding.sentence for finding in findings if finding.outcome is Outcome.FAIL]
+    if failed:
+        return Verdict(Outcome.FAIL, "; ".join(failed))
     if ratio >= math.log(1 / RATIO_ALPHA):
         step = observation.current
         return Verdict(
@@ -135,26 +157,38 @@ def _together(observation: Observation, findings: Sequence[Finding], ratio: floa
             f"for shares of {', '.join(f'{100 * share:g} %' for share in step.shares)} (e-value {_exp(ratio):,.3g})",
             mismatch=True,
         )
-    for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE):
-        said = [finding.sentence for finding in findings if finding.outcome is outcome]
-        if said:
-            return Verdict(outcome, "; ".join(said))
+    unclear = [finding.sentence for finding in findings if finding.outcome is Outcome.INCONCLUSIVE]
+    if unclear:
+        return Verdict(Outcome.INCONCLUSIVE, "; ".join(unclear))
     answered = observation.current.candidate.snapshot.requests
     if answered < min_requests:
         return Verdict(Outcome.INCONCLUSIVE, f"the candidate was asked {answered:,} times of {min_requests:,}")
     return Verdict(Outcome.PASS, f"no limit is exceeded after {answered:,} requests in this step")
 
 
-def _judge(
-    guardrail: Guardrail, observation: Observation, evidence: Evidence, streak: int, alpha: float
-) -> tuple[Finding, Evidence, int]:
+def numbers_of_all(case: Case) -> list[Numbers]:
+    """Of each guardrail, in their order, with its interval."""
+    share = case.share
+    return [_numbers(guardrail, case.observation, share, interval=True) for guardrail in case.guardrails]
+
+
+def _numbers(guardrail: Guardrail, observation: Observation, alpha: float, *, interval: bool) -> Numbers:
     if guardrail.metric == PROMQL:
-        finding, streak = _judge_query(guardrail, observation, streak)
-        return finding, evidence, streak
+        return Numbers(*observation.queries.get(guardrail.query, (math.nan, math.nan)))
     steps = [step for step in observation.steps if applies(guardrail.metric, step)]
-    numbers = numbers_of(guardrail, steps, observation.cells, alpha)
+    return numbers_of(guardrail, steps, observation.cells, alpha, interval=interval)
+
+
+def _judge(
+    guardrail: Guardrail, case: Case, evidence: Evidence, streak: int, alpha: float
+) -> tuple[Finding, Evidence, int]:
+    observation = case.observation
+    numbers = _numbers(guardrail, observation, alpha, interval=case.intervals)
+    if guardrail.metric == PROMQL:
+        finding, streak = _judge_query(guardrail, numbers, streak)
+        return finding, evidence, streak
     if guardrail.metric == REWARD:
-        log_e = _reward_evidence(guardrail, steps, alpha)
+        log_e = _reward_evidence(guardrail, [s for s in observation.steps if applies(REWARD, s)], alpha)
         evidence = Evidence(peak=max(evidence.peak, log_e), now=log_e)
     threshold = 1 / alpha
     outcome, why = _outcome(guardrail, observation, numbers, evidence.peak, alpha)
@@ -183,9 +217,9 @@ def _outcome(
     return Outcome.PASS, f"the evidence against it is {_exp(log_e):,.3g} of {1 / alpha:,.0f}"
 
 
-def _judge_query(guardrail: Guardrail, observation: Observation, streak: int) -> tuple[Finding, int]:
+def _judge_query(guardrail: Guardrail, numbers: Numbers, streak: int) -> tuple[Finding, int]:
     """A plain threshold: a fail when it is exceeded at `looks` looks in a row."""
-    candidate, stable = observation.queries.get(guardrail.query, (math.nan, math.nan))
+    candidate, stable = numbers.candidate, numbers.stable
     needs_stable = limit_of(guardrail)[0] != "max"
     known = math.isfinite(candidate) and (math.isfinite(stable) or not needs_stable)
     beyond = known and excess(guardrail, candidate, stable) > 0
@@ -197,7 +231,6 @@ def _judge_query(guardrail: Guardrail, observation: Observation, streak: int) ->
     verb = {Outcome.PASS: "holds", Outcome.FAIL: "is broken", Outcome.INCONCLUSIVE: "is open"}[outcome]
     both = f"candidate {candidate:.4g}" + (f", stable {stable:.4g}" if needs_stable else "")
     said = f"{guardrail.query}, {limit_in_words(guardrail)}, {verb}: {both}; {why} (outside the guarantee of alpha)"
-    numbers = Numbers(candidate, stable)
     limit = limit_in_words(guardrail)
     return Finding(PROMQL, limit, outcome, said, numbers, guaranteed=False), streak
 

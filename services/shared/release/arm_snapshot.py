@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from services.shared.release.distinct_keys import DistinctKeysSnapshot
+from services.shared.release.distinct_keys import NO_KEYS, DistinctKeysSnapshot
 from services.shared.release.latency_histogram import LatencySnapshot
 
 # Confidences are summed in whole units of 1/10,000: sums of sums do not depend on their order, and stay below 2^63.
@@ -39,7 +39,7 @@ class ArmSnapshot:
     confidence_sumsq: int = 0
     compared: int = 0
     differing: int = 0
-    keys: DistinctKeysSnapshot = field(default_factory=DistinctKeysSnapshot)
+    keys: DistinctKeysSnapshot = NO_KEYS
     compared_by_class: Mapping[int, int] = field(default_factory=dict)
     differing_by_class: Mapping[int, int] = field(default_factory=dict)
     largest_difference: int = 0
@@ -82,6 +82,10 @@ class ArmSnapshot:
         )
 
     def to_json(self) -> dict[str, Any]:
+        return {**self.counts_to_json(), "keys": self.keys.to_json()}
+
+    def counts_to_json(self) -> dict[str, Any]:
+        """All but the distinct keys, which take more room than the rest."""
         return {
             "requests": self.requests,
             "errors": dict(self.errors),
@@ -93,7 +97,6 @@ class ArmSnapshot:
             "confidence_sumsq": self.confidence_sumsq,
             "compared": self.compared,
             "differing": self.differing,
-            "keys": self.keys.to_json(),
             "compared_by_class": _pairs(self.compared_by_class),
             "differing_by_class": _pairs(self.differing_by_class),
             "largest_difference": self.largest_difference,
@@ -101,13 +104,14 @@ class ArmSnapshot:
         }
 
     @classmethod
-    def from_json(cls, document: Mapping[str, Any]) -> ArmSnapshot:
+    def from_json(cls, document: Mapping[str, Any], keys: DistinctKeysSnapshot = NO_KEYS) -> ArmSnapshot:
         """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make. One of a process that
-        told nothing of classes that differ, of differences or of what it dropped counts as having none."""
+        told nothing of classes that differ, of differences or of what it dropped counts as having none; `keys` are
+        those of a document that has none in it."""
         read = {
             "latency": LatencySnapshot.from_json(document["latency"]),
             "classes": dict(document["classes"]),
-            "keys": DistinctKeysSnapshot.from_json(document["keys"]),
+            "keys": DistinctKeysSnapshot.from_json(document["keys"]) if "keys" in document else keys,
             "compared_by_class": dict(document.get("compared_by_class", ())),
             "differing_by_class": dict(document.get("differing_by_class", ())),
         }

@@ -27,6 +27,8 @@ from services.shared.release.rate_evidence import Line
 Cells = tuple[int, ...]
 # Before stable has answered anything, an error in 200 is expected; nothing of the kind is known of other metrics.
 PRIOR_ERRORS, PRIOR_REQUESTS = 0.25, 50.0
+ALONE_ERRORS = 4.0  # standard errors of stable's past share
+ALONE_MOST = 0.5  # and no more than half of all answers, but where stable itself was worse
 
 
 class Bet(NamedTuple):
@@ -61,7 +63,21 @@ def bets_of(guardrail: Guardrail, past_c: Cells, past_s: Cells, c: Cells, s: Cel
     n_c, n_s = sum(c), sum(s)
     if guardrail.metric == PREDICTION_SHIFT:
         return [_shift_bet(past_c, past_s, c, s, offset)]
+    if slope and not n_s:
+        slope, offset = 0.0, limit_alone(past_s, offset)
     return [Bet(n_c, c[1], n_s, s[1], (past_s[1] + PRIOR_ERRORS) / (known + PRIOR_REQUESTS), slope, offset)]
+
+
+def limit_alone(past_s: Cells, offset: float) -> float:
+    """The share of errors that a candidate may have which answers everything: stable's past share to ALONE_ERRORS
+    standard errors (Wilson's upper bound, J. Am. Stat. Assoc. 22, 1927), and the guardrail's distance to it. That
+    stable would be as it was is taken for granted here, and nowhere else.
+    """
+    known, squared = max(sum(past_s), 1e-9), ALONE_ERRORS**2
+    share = past_s[1] / known
+    spread = ALONE_ERRORS * math.sqrt(share * (1 - share) / known + squared / (4 * known * known))
+    upper = (share + squared / (2 * known) + spread) / (1 + squared / known)
+    return min(upper, max(share, ALONE_MOST)) + offset
 
 
 def _latency_bets(past_s: Cells, known: int, c: Cells, s: Cells, q: float, max_ratio: float) -> list[Bet]:

@@ -11,6 +11,7 @@ import base64
 import binascii
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -33,14 +34,13 @@ class DistinctKeysSnapshot:
 
     def estimate(self) -> float:
         """About how many different keys were added."""
-        counts: list[int] = np.bincount(np.frombuffer(self.registers, np.uint8), minlength=RANK_BITS + 2).tolist()
-        z = REGISTERS * _tau(1 - counts[RANK_BITS + 1] / REGISTERS)
-        for rank in range(RANK_BITS, 0, -1):
-            z = 0.5 * (z + counts[rank])
-        z += REGISTERS * _sigma(counts[0] / REGISTERS)
-        return REGISTERS**2 / (2 * math.log(2) * z)
+        return _estimate(self.registers)
 
     def merge(self, other: DistinctKeysSnapshot) -> DistinctKeysSnapshot:
+        if other is self or other is NO_KEYS:
+            return self
+        if self is NO_KEYS:
+            return other
         mine, others = (np.frombuffer(snapshot.registers, np.uint8) for snapshot in (self, other))
         return DistinctKeysSnapshot(np.maximum(mine, others).tobytes())
 
@@ -54,6 +54,9 @@ class DistinctKeysSnapshot:
         if len(registers) != REGISTERS or registers.translate(None, _RANKS):
             raise ValueError(f"distinct keys have {REGISTERS} registers of at most {RANK_BITS + 1}")
         return cls(registers)
+
+
+NO_KEYS = DistinctKeysSnapshot()
 
 
 class DistinctKeys:
@@ -74,6 +77,16 @@ class DistinctKeys:
 
     def snapshot(self) -> DistinctKeysSnapshot:
         return DistinctKeysSnapshot(bytes(self._registers))
+
+
+@lru_cache(maxsize=512)  # who checks the split and who tells people of it ask about the same registers
+def _estimate(registers: bytes) -> float:
+    counts: list[int] = np.bincount(np.frombuffer(registers, np.uint8), minlength=RANK_BITS + 2).tolist()
+    z = REGISTERS * _tau(1 - counts[RANK_BITS + 1] / REGISTERS)
+    for rank in range(RANK_BITS, 0, -1):
+        z = 0.5 * (z + counts[rank])
+    z += REGISTERS * _sigma(counts[0] / REGISTERS)
+    return REGISTERS**2 / (2 * math.log(2) * z)
 
 
 def _sigma(x: float) -> float:

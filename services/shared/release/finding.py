@@ -15,7 +15,7 @@ _POINTS = frozenset({"error_rate", "accuracy", "disagreement", "prediction_shift
 class Numbers:
     """`candidate` and `stable` are the metric's values in the current step, from `count_c` and `count_s` answers;
     `estimate` is what the limit is about: a difference, a ratio, a distance or the candidate's own value, inside
-    `interval` at all times. NaN where nothing is known."""
+    `interval` at all times. NaN where nothing is known; of the whole line where no interval was asked for."""
 
     candidate: float = math.nan
     stable: float = math.nan

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from services.shared.release.block_bets import Bet, Cells, bets_of, line_of
-from services.shared.release.metric_cells import PREDICTION_SHIFT, applies, cells_of, quantile_of
+from services.shared.release.filled_span import filled_span
+from services.shared.release.metric_cells import ERROR_RATE, PREDICTION_SHIFT, applies, cells_of, quantile_of
 from services.shared.release.observation import Observation
 from services.shared.release.plan import Guardrail
 from services.shared.release.quantile_evidence import prior_of
@@ -23,6 +24,8 @@ from services.shared.release.rate_evidence import RATES, Block, Floats, Line, af
 
 # Whether a block is whole depends on counts alone, never on what was counted, or it would not be evidence.
 LEAST_IN_BLOCK = 4  # answers of either arm
+ALONE_AFTER = 20  # answers of the candidate in a step in which stable had none: it answers everything
+_SHORT = 20  # cells, which are subtracted sooner than searched
 WINDOW = 20_000  # what the bets learn from is halved beyond so many answers of stable, so that it follows the day
 
 
@@ -57,6 +60,16 @@ class Evidence:
 
 
 @dataclass(slots=True)
+class _New:
+    """What was added to a row of cells: nothing outside of `first` to `last`."""
+
+    cells: Cells
+    total: int
+    first: int
+    last: int
+
+
+@dataclass(slots=True)
 class _Pending:
     """Evidence that has taken the counts of a look, and the bets of each of its blocks, which are still to be paid."""
 
@@ -71,7 +84,8 @@ def after_look(evidence: Evidence, guardrail: Guardrail, observation: Observatio
 
 
 def after_looks(looked: Sequence[tuple[Evidence, Guardrail, Observation]]) -> list[Evidence]:
-    """`after_look` of many guardrails, of any releases, in their order."""
+    """`after_look` of many guardrails, of any releases, in their order. Steps that are as they were at the look that
+    left the evidence may be missing."""
     pending = [_counted(*one) for one in looked]
     for turn in range(max((len(one.blocks) for one in pending), default=0)):
         _pay([one for one in pending if len(one.blocks) > turn], turn)
@@ -94,11 +108,11 @@ def _counted(evidence: Evidence, guardrail: Guardrail, observation: Observation)
         new_c, new_s = _less(c, before_c), _less(s, before_s)
         if new_c is None or new_s is None:  # a process took unpublished totals with it: begin anew with what is left
             changed, seen[totals.step] = True, (c, s)
-        elif _whole(paired, sum(new_c), sum(new_s)):
+        elif _whole(paired and not _alone(metric, c, s), new_c.total, new_s.total):
             changed, seen[totals.step] = True, (c, s)
             learnable = (0,) * len(c) if metric == PREDICTION_SHIFT else ()
             past_c, past_s = past[0] or learnable, past[1] or (0,) * len(s)
-            blocks.append(bets_of(guardrail, past_c, past_s, new_c, new_s))
+            blocks.append(bets_of(guardrail, past_c, past_s, new_c.cells, new_s.cells))
             past = _learned(past_c, past_s, new_c, new_s)
     if changed:
         told = tuple((step, *cells) for step, cells in sorted(seen.items()))
@@ -111,22 +125,37 @@ def _whole(paired: bool, new_c: int, new_s: int) -> bool:
     return min(new_c, new_s) >= LEAST_IN_BLOCK if paired else new_c > 0
 
 
-def _less(now: Cells, before: Cells) -> Cells | None:
+def _alone(metric: str, c: Cells, s: Cells) -> bool:
+    """Whether the candidate answers everything in a step, as in the hold: then its errors are held against an absolute
+    limit, because nobody else would ever take them back."""
+    return metric == ERROR_RATE and not any(s) and sum(c) >= ALONE_AFTER
+
+
+def _less(now: Cells, before: Cells) -> _New | None:
     """What was added to each cell, None where one has shrunk. Of a long row only what lies between the first and the
     last that differ is subtracted: most buckets of latencies have nothing."""
     if now == before:
-        return (0,) * len(now)
-    first = next(compress(count(), map(ne, now, before)))
-    last = len(now) - next(compress(count(), map(ne, reversed(now), reversed(before))))
+        return _New((0,) * len(now), 0, 0, 0)
+    first, last = 0, len(now)
+    if last > _SHORT:
+        first = next(compress(count(), map(ne, now, before)))
+        last -= next(compress(count(), map(ne, reversed(now), reversed(before))))
     new = tuple(map(sub, now[first:last], before[first:last]))
-    return None if min(new) < 0 else (0,) * first + new + (0,) * (len(now) - last)
+    if min(new) < 0:
+        return None
+    return _New((0,) * first + new + (0,) * (len(now) - last), sum(new), first, last)
 
 
-def _learned(past_c: Cells, past_s: Cells, new_c: Cells, new_s: Cells) -> tuple[Cells, Cells]:
-    past_c, past_s = tuple(map(add, past_c, new_c)), tuple(map(add, past_s, new_s))
+def _learned(past_c: Cells, past_s: Cells, new_c: _New, new_s: _New) -> tuple[Cells, Cells]:
+    past_c, past_s = _more(past_c, new_c) if past_c else (), _more(past_s, new_s)
     if sum(past_s) > WINDOW:
         past_c, past_s = tuple(known // 2 for known in past_c), tuple(known // 2 for known in past_s)
     return past_c, past_s
+
+
+def _more(past: Cells, new: _New) -> Cells:
+    first, last = new.first, new.last
+    return past[:first] + tuple(map(add, past[first:last], new.cells[first:last])) + past[last:]
 
 
 def _pay(pending: Sequence[_Pending], turn: int) -> None:
@@ -155,9 +184,8 @@ def _stakes(pending: _Pending, processes: int) -> Floats:
 
 def _trimmed(cells: Cells) -> list[int]:
     """How many cells there are, the index of the first that is not 0, and the cells from there to the last."""
-    counted = bytes(map(bool, cells))
-    first, last = len(cells) - len(counted.lstrip(b"\0")), len(counted.rstrip(b"\0"))
-    return [len(cells), first, *cells[first:last]]
+    first, end = filled_span(cells)
+    return [len(cells), first, *cells[first:end]]
 
 
 def _whole_row(document: Sequence[int]) -> Cells:

@@ -6,9 +6,11 @@ import math
 import operator
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
+
+from services.shared.release.filled_span import filled_span
 
 # A bucket's upper bound is GROWTH times its lower one: any value of a bucket tells any other to within 5 %, its
 # geometric middle to within 2.5 % (the spacing of DDSketch: Masson et al., VLDB 2019, arXiv 1908.10693).
@@ -29,14 +31,15 @@ def upper_bound_s(bucket: int) -> float:
 @dataclass(frozen=True, slots=True)
 class LatencySnapshot:
     """How many values fell into each of the BUCKETS until now, and their sum in nanoseconds (whole, so that sums of
-    sums do not depend on their order)."""
+    sums do not depend on their order). Outside `span` all counts are 0: less to add up."""
 
     counts: tuple[int, ...] = (0,) * BUCKETS
     sum_ns: int = 0
+    span: tuple[int, int] = field(default=(0, BUCKETS), compare=False, repr=False)
 
     @property
     def count(self) -> int:
-        return sum(self.counts)
+        return sum(self.counts[slice(*self.span)])
 
     def quantile_s(self, q: float) -> float:
         """The smallest value that at least the share q (0 to 1) of all values do not exceed, as its bucket's geometric
@@ -45,27 +48,51 @@ class LatencySnapshot:
 
     def quantiles_s(self, shares: Sequence[float]) -> list[float]:
         """`quantile_s` of each share, counted up once."""
-        below = list(accumulate(self.counts))
-        if not below[-1]:
-            return [math.nan] * len(shares)
-        return [_middle_s(bisect_left(below, max(math.ceil(q * below[-1]), 1))) for q in shares]
+        return self.count_and_quantiles_s(shares)[1]
+
+    def count_and_quantiles_s(self, shares: Sequence[float]) -> tuple[int, list[float]]:
+        first, end = self.span
+        below = list(accumulate(self.counts[first:end]))
+        if not below or not below[-1]:
+            return 0, [math.nan] * len(shares)
+        known = below[-1]
+        return known, [_middle_s(first + bisect_left(below, max(math.ceil(q * known), 1))) for q in shares]
 
     def merge(self, other: LatencySnapshot) -> LatencySnapshot:
-        counts = tuple(map(operator.add, self.counts, other.counts))
-        return LatencySnapshot(counts, self.sum_ns + other.sum_ns)
+        first, end = min(self.span[0], other.span[0]), max(self.span[1], other.span[1])
+        counts = tuple(map(operator.add, self.counts[first:end], other.counts[first:end]))
+        return LatencySnapshot(_whole(first, counts), self.sum_ns + other.sum_ns, (first, end))
 
     def to_json(self) -> dict[str, Any]:
-        return {"sum_ns": self.sum_ns, "counts": [[i, count] for i, count in enumerate(self.counts) if count]}
+        """The counts from the `first` that is not 0 to the last."""
+        first, end = filled_span(self.counts)
+        return {"sum_ns": self.sum_ns, "first": first, "counts": list(self.counts[first:end])}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> LatencySnapshot:
-        """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make."""
-        counts = [0] * BUCKETS
-        for bucket, count in document["counts"]:
-            if not 0 <= bucket < BUCKETS:
-                raise ValueError(f"there is no latency bucket {bucket}")
-            counts[bucket] = count
-        return cls(tuple(counts), document["sum_ns"])
+        """Raises ValueError, KeyError or TypeError for a document that `to_json` did not make, or that has `counts` as
+        pairs (bucket, count), as they once were."""
+        first, counts = document.get("first"), document["counts"]
+        if first is None:
+            return cls(_from_pairs(counts), document["sum_ns"])
+        end = first + len(counts)
+        sum(counts)  # a TypeError where one is no number
+        if not 0 <= first <= end <= BUCKETS:
+            raise ValueError(f"there are no {len(counts)} latency buckets from the {first}. on")
+        return cls(_whole(first, tuple(counts)), document["sum_ns"], (first, end))
+
+
+def _whole(first: int, counts: tuple[int, ...]) -> tuple[int, ...]:
+    return (0,) * first + counts + (0,) * (BUCKETS - first - len(counts))
+
+
+def _from_pairs(pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+    counts = [0] * BUCKETS
+    for bucket, count in pairs:
+        if not 0 <= bucket < BUCKETS:
+            raise ValueError(f"there is no latency bucket {bucket}")
+        counts[bucket] = count
+    return tuple(counts)
 
 
 def _middle_s(bucket: int) -> float:

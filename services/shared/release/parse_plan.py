@@ -49,6 +49,7 @@ _OPTIONAL = (
     "on_no_traffic",
 )
 _MAX_STEPS = 100
+_MAX_ARMS = 100
 _MAX_MIN_REQUESTS = 10**9
 
 
@@ -109,6 +110,8 @@ def _arms(top: Entry, fields: Mapping[str, Entry], strategy: Strategy, model: st
     entry = fields["arms"]
     if not isinstance(entry.value, dict) or not entry.value:
         raise entry.refused("write each arm as NAME: {model: digits_int8, version: 1, weight: 30}")
+    if len(entry.value) > _MAX_ARMS:
+        raise entry.refused(f"{len(entry.value)} arms are too many: write at most {_MAX_ARMS}")
     arms = tuple(_arm(name, child) for name, child in entry.value.items())
     try:  # what names an arm, and how much all of them may have, is the routing's to say
         ReleaseRouting(

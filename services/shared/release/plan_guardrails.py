@@ -10,11 +10,16 @@ from services.shared.release.plan import DISAGREEMENT, LIMITS, LIMITS_OF, PROMQL
 from services.shared.release.plan_document import Entry
 from services.shared.release.plan_fields import fields_of, items_of, number, text, whole_number
 
+_MAX_GUARDRAILS = 100
+
 
 def guardrails_of(entry: Entry, steps: Sequence[Step]) -> tuple[Guardrail, ...]:
     """Raises InvalidPlan for one that cannot be checked, or not in these steps."""
     found: list[Guardrail] = []
-    for child in items_of(entry, "guardrails, as in - {metric: error_rate, max_increase: 0.005}"):
+    children = items_of(entry, "guardrails, as in - {metric: error_rate, max_increase: 0.005}")
+    if len(children) > _MAX_GUARDRAILS:
+        raise entry.refused(f"{len(children)} guardrails are too many: write at most {_MAX_GUARDRAILS}")
+    for child in children:
         guardrail = _guardrail(child)
         if any((other.metric, other.query) == (guardrail.metric, guardrail.query) for other in found):
             raise child.refused(f"{guardrail.metric} is guarded twice: write one limit for it")

@@ -50,6 +50,12 @@ def test_the_first_state_knows_what_the_fleet_had() -> None:
     assert first.release != second.release
 
 
+def test_what_the_release_before_had_loaded_for_itself_is_not_what_was_there_without_this_one() -> None:
+    desired = Desired(3, {STABLE: 1, CANDIDATE: 1}, {"digits": STABLE})
+    assert first_state(PLAN, desired, NOW).loaded_before == {STABLE, CANDIDATE}
+    assert first_state(PLAN, desired, NOW, {CANDIDATE}).loaded_before == {STABLE}
+
+
 def test_a_name_that_means_nothing_has_no_release() -> None:
     with pytest.raises(NotFound, match="'digits'"):
         first_state(PLAN, Desired(), NOW)

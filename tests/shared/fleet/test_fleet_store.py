@@ -1,13 +1,14 @@
 """The contract of FleetStore, over every implementation."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
 from services.shared.errors import Conflict, Unavailable
 from services.shared.fleet.base import Desired, FleetStore, Heartbeat, RefReport
-from services.shared.fleet.file import FileFleetStore
+from services.shared.fleet.file import LEFT_BEHIND_S, FileFleetStore
 from services.shared.fleet.memory import MemoryFleetStore
 from services.shared.model_ref import ModelRef
 
@@ -69,3 +70,17 @@ async def test_a_damaged_file_is_unavailable_not_empty(tmp_path: Path) -> None:
     (tmp_path / "desired.json").write_text("{")
     with pytest.raises(Unavailable, match="desired set cannot be read"):
         await FileFleetStore(tmp_path).desired()
+
+
+async def test_what_a_killed_process_left_is_removed_after_a_while(tmp_path: Path) -> None:
+    killed, stalled, living = (Heartbeat(name, 1.0, 0, {}) for name in ("killed", "stalled", "living"))
+    processes = tmp_path / "processes"
+    for heartbeat in (killed, stalled):
+        await FileFleetStore(tmp_path).beat(heartbeat)
+    for name, age_s in (("killed", LEFT_BEHIND_S + 60), ("stalled", LEFT_BEHIND_S - 60)):
+        path = processes / f"{name}.json"
+        at = path.stat().st_mtime - age_s
+        os.utime(path, (at, at))
+    store = FileFleetStore(tmp_path)
+    await store.beat(living)
+    assert [heartbeat.process_id for heartbeat in await store.heartbeats()] == ["living", "stalled"]

@@ -17,6 +17,7 @@ from services.shared.observations import publisher as publisher_module
 from services.shared.observations.memory import MemoryObservationStore
 from services.shared.observations.publisher import FORGET_S, EvidencePublisher
 from services.shared.release.arm_counters import ArmCounters
+from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.release_counters import ArmKey, ReleaseCounters, ReleaseSnapshot
 from services.shared.release.routing import Route
 from tests.support.polling import until
@@ -224,3 +225,20 @@ def test_every_error_of_any_arm_is_told(bench: Bench) -> None:
     bench.answer()
     bench.err()
     assert len(told) == 1
+
+
+async def test_keys_are_told_every_few_seconds_and_the_last_ones_at_the_end(bench: Bench) -> None:
+    publisher = bench.publisher()
+    for key_hash in (2, 3 << 20):
+        bench.arm.begin()
+        bench.arm.observe(0.01, key_hash)
+        await publisher.publish()
+
+    async def published() -> ArmSnapshot:
+        return (await bench.store.evidence(["r-1"]))["r-1"].totals.arms[KEY]
+
+    newest = bench.counters.snapshot().arms[KEY]
+    assert (await published()).requests == 2
+    assert (await published()).keys != newest.keys
+    await publisher.finish()
+    assert await published() == newest

@@ -90,7 +90,10 @@ async def test_only_what_differs_is_written_and_only_what_is_new_is_read(valkey:
         before = dict(plain.zrange(order + "r-1", 0, -1, withscores=True))
         await writer.publish("api-1", totals(stable=counted(2), candidate=counted(2), other=counted(1)))
         after = dict(plain.zrange(order + "r-1", 0, -1, withscores=True))
-        assert [field for field in after if after[field] != before[field]] == [b"api-1/1/candidate"]
+        assert [field for field in after if after[field] != before[field]] == [
+            b"api-1/1/candidate",
+            b"api-1/1/candidate#keys",
+        ]
         plain.hset("grayscale:observations:totals:r-1", "api-1/1/stable", "{}")  # it is not looked at again
         second = await reader.evidence(["r-1", "r-2"])
         assert second["r-1"].totals.arms == {STABLE: counted(2), CANDIDATE: counted(2)}

@@ -94,13 +94,21 @@ def test_without_guardrails_requests_are_enough() -> None:
     assert judged(one(arm(100), arm(2000))).verdict.outcome is Outcome.PASS
 
 
-def test_a_wrong_split_comes_before_every_other_verdict() -> None:
-    observation = one(arm(500, 400), arm(500), shares=(0.95, 0.05), keys=(500.0, 500.0))
+def test_with_a_wrong_split_nothing_passes() -> None:
+    observation = one(arm(500), arm(500), shares=(0.95, 0.05), keys=(500.0, 500.0))
     assessment = judged(observation, ERRORS)
-    assert assessment.findings[0].outcome is Outcome.FAIL
+    assert assessment.findings[0].outcome is Outcome.PASS
     assert assessment.verdict.mismatch
     assert assessment.verdict.outcome is Outcome.INCONCLUSIVE
     assert "500, 500 keys for shares of 95 %, 5 %" in assessment.verdict.reason
+
+
+def test_a_wrong_split_does_not_keep_a_candidate_that_fails() -> None:
+    """Its errors may be why clients leave and keys are missing."""
+    verdict = judged(one(arm(500, 400), arm(500), shares=(0.95, 0.05), keys=(500.0, 500.0)), ERRORS).verdict
+    assert verdict.outcome is Outcome.FAIL
+    assert not verdict.mismatch
+    assert verdict.reason.startswith("error_rate")
 
 
 def test_a_right_split_is_none() -> None:

@@ -7,7 +7,14 @@ import pytest
 
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.block_bets import line_of
-from services.shared.release.guardrail_evidence import LEAST_IN_BLOCK, WINDOW, Evidence, after_look, after_looks
+from services.shared.release.guardrail_evidence import (
+    ALONE_AFTER,
+    LEAST_IN_BLOCK,
+    WINDOW,
+    Evidence,
+    after_look,
+    after_looks,
+)
 from services.shared.release.latency_histogram import BUCKETS, LatencySnapshot
 from services.shared.release.observation import ArmTotals, Observation, StepTotals
 from services.shared.release.plan import Guardrail
@@ -94,6 +101,36 @@ def test_a_step_goes_on_from_the_evidence_of_the_one_before() -> None:
     both = after_look(evidence, ERRORS, look(first, (failing(50, 5), failing(50, 0))))
     assert both.now > evidence.now > 0
     assert [step for step, _, _ in both.seen] == [0, 1]
+
+
+def test_who_answers_everything_is_held_against_what_stable_was_before() -> None:
+    step = (failing(500, 5), failing(9500, 95))
+    before = after_look(Evidence(), ERRORS, look(step))
+    few = after_look(before, ERRORS, look(step, (failing(ALONE_AFTER - 1, ALONE_AFTER - 1), failing(0, 0))))
+    assert few == before  # stable may be about to answer
+    found = after_look(before, ERRORS, look(step, (failing(ALONE_AFTER, ALONE_AFTER), failing(0, 0))))
+    assert found.peak > 20
+    as_before = after_look(before, ERRORS, look(step, (failing(2000, 20), failing(0, 0))))
+    assert as_before.peak == before.peak
+    slower = after_look(Evidence(), LATENCY, look((failing(2000, 0), failing(0, 0))))
+    assert slower == Evidence()
+
+
+def test_without_a_stable_that_answered_only_what_fails_more_often_than_not_is_taken_back() -> None:
+    assert after_look(Evidence(), ERRORS, look((failing(200, 90), failing(0, 0)))).peak == 0
+    assert after_look(Evidence(), ERRORS, look((failing(200, 180), failing(0, 0)))).peak > 20
+
+
+def test_who_answers_everything_and_is_at_the_limit_is_seldom_taken_back() -> None:
+    rng, alpha, runs, taken_back = np.random.default_rng(3), 0.05, 200, 0
+    for _ in range(runs):
+        step = (failing(200, int(rng.binomial(200, 0.025))), failing(3800, int(rng.binomial(3800, 0.02))))
+        evidence, requests, failed = after_look(Evidence(), ERRORS, look(step)), 0, 0
+        for _ in range(30):
+            requests, failed = requests + 100, failed + int(rng.binomial(100, 0.025))
+            evidence = after_look(evidence, ERRORS, look(step, (failing(requests, failed), failing(0, 0))))
+        taken_back += evidence.peak >= np.log(1 / alpha)
+    assert taken_back <= alpha * runs
 
 
 def test_weights_are_never_pooled() -> None:

@@ -81,6 +81,19 @@ def test_what_is_over_is_forgotten_and_what_began_first_when_there_are_too_many(
     assert [key.release for key in counters.snapshot().arms] == ["s"]
 
 
+def test_what_a_release_has_left_behind_makes_room_for_what_is_still_counted() -> None:
+    counters = ReleaseCounters()
+    answered(counters.of(replace(LIVE, release="long")))  # it began first, and is where it was
+    for number in range(MAX_ARMS - 2):
+        for step in (0, 1, 2):
+            answered(counters.of(replace(LIVE, release=f"brief-{number}", step=step)))
+    answered(counters.of(replace(LIVE, release="long")))
+    found = counters.snapshot().arms
+    assert len(found) == MAX_ARMS
+    assert found[ArmKey("long", 3, "stable")].requests == 2
+    assert all(ArmKey(f"brief-{number}", 2, "stable") in found for number in range(MAX_ARMS - 2))
+
+
 @given(SNAPSHOTS, SNAPSHOTS, SNAPSHOTS)
 def test_merging_is_associative_and_commutative_and_equals_counting_in_one_place(
     one: list[tuple[str, int, str]], two: list[tuple[str, int, str]], three: list[tuple[str, int, str]]
@@ -118,6 +131,7 @@ def damaged(path: list[Any], value: object) -> Any:
         damaged(["arms", 0, 3, "keys"], "short"),
         damaged(["arms", 0, 3, "new"], 1),
         damaged(["arms", 0, 3, "latency", "counts"], [[10_000, 1]]),
+        damaged(["arms", 0, 3, "latency", "first"], 10_000),
     ],
 )
 def test_a_document_that_cannot_be_read_is_refused_whole(document: Any) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from services.shared.telemetry.process_memory import NAME
-from services.shared.telemetry.sum_over_processes import SharedMetrics, add_ended, retire
+from services.shared.telemetry.sum_over_processes import SharedMetrics, add_ended, read_total, retire
 
 
 def exposition(count: float, open_: int = 1) -> bytes:
@@ -149,3 +149,47 @@ def test_what_an_ended_process_could_not_count_is_added(tmp_path: Path, monkeypa
         add_ended(tmp_path, exposition(3.0).decode())
     assert other.asked() == 16.0
     assert value(other.metrics.total(), "open") == 1  # what is open ended with its process
+
+
+def told(**releases: int) -> bytes:
+    lines = "".join(
+        f'grayscale_release_requests_total{{release="{release}",step="1",arm="stable",source="live"}} {count}\n'
+        for release, count in releases.items()
+    )
+    return f"# TYPE grayscale_release_requests_total counter\n{lines}".encode()
+
+
+def requests(text: bytes) -> dict[str, float]:
+    lines = [line for line in text.decode().splitlines() if line.startswith("grayscale_release_requests_total{")]
+    return {line.split('"')[1]: float(line.split()[-1]) for line in lines}
+
+
+def test_a_release_that_a_process_forgets_is_gone_from_every_sum_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = {pid: {"old": 10 * pid, "new": pid} for pid in (1, 2, 3)}
+    processes: dict[int, SharedMetrics] = {}
+    for pid, counts in counted.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "getpid", lambda pid=pid: pid)
+            processes[pid] = SharedMetrics(tmp_path, lambda counts=counts: told(**counts))  # type: ignore[misc]
+        processes[pid].publish()
+    retire(tmp_path, 3)
+    assert requests(processes[1].total()) == {"old": 60, "new": 6}
+    del counted[1]["old"]
+    assert requests(processes[1].total()) == {"new": 6}
+    assert requests(processes[2].total()) == {"new": 6}  # though it still counts the other
+    assert requests(read_total(tmp_path)) == {"new": 6}
+    retire(tmp_path, 2)
+    add_ended(tmp_path, told(old=5, new=1).decode())
+    assert requests(processes[1].total()) == {"new": 7}
+    assert "old" not in (tmp_path / "ended.prom").read_text()
+
+
+def test_what_only_ended_processes_counted_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "getpid", lambda: 1)
+        living = SharedMetrics(tmp_path, lambda: told(new=1))
+    add_ended(tmp_path, told(old=5, new=1).decode())
+    for _ in range(2):
+        assert requests(living.total()) == {"old": 5, "new": 2}
