@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +67,7 @@ def _measured(model: LoadedModel, config: ModelConfig, clock: Clock) -> dict[int
     largest = max(config.max_batch_size, 1)
     largest_run_s = _timed_run(model, config, largest, clock)
     if 2 * largest_run_s >= _AGAIN_S:
-        return _beside_one(model, config, used_sizes(config, largest_run_s), clock)
+        return _long_runs(model, config, used_sizes(config, largest_run_s), clock)
     seconds = {size: _timed_run(model, config, size, clock) for size in few_sizes(config)}
     # Brief runs are told apart only when they are measured more than once.
     again = {
@@ -84,18 +83,15 @@ def _measured(model: LoadedModel, config: ModelConfig, clock: Clock) -> dict[int
     return again
 
 
-def _beside_one(model: LoadedModel, config: ModelConfig, sizes: Sequence[int], clock: Clock) -> dict[int, float]:
-    """Seconds of a run of each size as they would be in the quietest moment: what runs of one element before and after
-    it take more than the quickest of them, a run is taken to have taken more, too. Others use the cores meanwhile,
-    often another process that loads the same model, and would decide which size seems to pay."""
-    ones_s, runs_s = [_timed_run(model, config, 1, clock)], {}
+def _long_runs(model: LoadedModel, config: ModelConfig, sizes: Sequence[int], clock: Clock) -> dict[int, float]:
+    """Seconds of a run of each size, and of the best of several of size 1 between them. Others use the cores meanwhile,
+    often another process that loads the same model: that must not make a large batch seem to pay."""
+    ones_s, seconds = [_timed_run(model, config, 1, clock)], {}
     for size in sizes:
         if size > 1:
-            runs_s[size] = _timed_run(model, config, size, clock)
+            seconds[size] = _timed_run(model, config, size, clock)
             ones_s.append(_timed_run(model, config, 1, clock))
-    best_s = min(ones_s)
-    beside_s = [min(before, after) for before, after in pairwise(ones_s)]  # rather too little: small sizes hurt nobody
-    return {1: best_s, **{size: runs_s[size] * best_s / one_s for size, one_s in zip(runs_s, beside_s, strict=True)}}
+    return {1: min(ones_s), **seconds}
 
 
 def expected_s(seconds: Mapping[int, float], size: int) -> float:

@@ -82,13 +82,12 @@ def test_slow_model_is_warmed_with_fewer_sizes() -> None:
     assert model.batches == [8, 1, 8, 1, 4, 1, 2, 1]
 
 
-def test_a_time_in_which_others_use_the_cores_does_not_make_a_size_seem_dear() -> None:
+def test_a_time_in_which_others_use_the_cores_does_not_make_a_large_size_seem_to_pay() -> None:
     clock, settings = ManualClock(), config(config_text(max_batch_size=8))
-    runs = iter([1.0] * 3 + [2.5] * 3 + [1.0] * 2)  # 1, 4 and 1 again, while another process loads its model
-
+    runs = iter([1.0, 2.5, 1.0, 2.5, 2.5, 2.5, 1.0, 1.0])  # others came and went, mostly beside runs of one
     model = load(settings, timed(clock, lambda size: 0.1 * size * next(runs)))
     took = warm(model, settings, Path("m"), clock)
-    assert took[4] == pytest.approx(0.4, rel=0.01)
+    assert took[1] == pytest.approx(0.1)
     assert paying_size(took) == 1
 
 
