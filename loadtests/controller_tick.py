@@ -25,7 +25,7 @@ from rich.table import Table
 
 from services.controller.counters import ControllerCounters
 from services.controller.lease import Leadership, MemoryLease
-from services.controller.process import settle_garbage
+from services.controller.process import GARBAGE_OBJECTS
 from services.controller.queries import NoQueries
 from services.controller.tick import Controller, Stores
 from services.shared.clock import SystemClock
@@ -42,6 +42,7 @@ from services.shared.release.parse_plan import parse_plan
 from services.shared.release.plan import Plan
 from services.shared.release.release_counters import ArmKey, ReleaseSnapshot
 from services.shared.release.state import Phase, begin
+from services.shared.release_memory import settle_garbage
 from services.shared.release_store.base import NEVER, Release
 from services.shared.release_store.redis import RedisReleaseStore
 
@@ -142,7 +143,7 @@ async def measure(url: str, data_dir: Path, releases: int, processes: int, looks
     controller = Controller(stores, NoQueries(), leadership, counters, clock)
     world = World(stores, releases, processes)
     await world.begin()
-    settle_garbage()
+    settle_garbage(GARBAGE_OBJECTS)
     measured: dict[str, list[float]] = {"live": [], "quiet": []}
     seen = NEVER
     for number in range(looks + 2):

@@ -14,12 +14,13 @@ from services.api import handover
 from services.api.connection import ConnectionServer
 from services.api.parts import ApiParts, build_parts
 from services.api.settings import ApiSettings
+from services.shared.release_memory import settle_garbage
 from services.shared.telemetry.sum_over_processes import PUBLISH_S
 
 _log = logging.getLogger(__name__)
 
 _LINGER_S = 3.0  # idle connections are closed only after this: one in use gets `Connection: close` with its next answer
-_GARBAGE_OBJECTS = 20_000
+_GARBAGE_OBJECTS = 20_000  # at the usual pace the collector took 5 % of a small prediction
 _READY_POLL_S = 0.02
 _MODELS_FIRST_S = 1.0  # small models are loaded by then, and their first answer does not wait for other imports
 
@@ -93,7 +94,7 @@ class ApiProcess:
             gc.enable()  # it was off for all the imports (`__main__`)
             tasks.create_task(_publish_metrics(parts))
             await answering
-            _settle_garbage()
+            settle_garbage(_GARBAGE_OBJECTS)
             self._say(handover.READY)
 
     def _end_if_incomplete(self, completing: asyncio.Task[None]) -> None:
@@ -132,14 +133,6 @@ class ApiProcess:
     def _resend(self) -> None:
         if self._outbox:
             self._say(self._outbox.pop())
-
-
-def _settle_garbage() -> None:
-    """What is there now stays: the collector need not look at it again (it cost 5 % of a small prediction). Requests
-    leave few cycles behind, so looking for them less often costs no memory that can be measured."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_OBJECTS, 20, 50)
 
 
 def _tls(settings: ApiSettings) -> dict[str, Path] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 from collections.abc import Coroutine
@@ -15,6 +14,7 @@ from services.controller.settings import PORT, ControllerSettings
 from services.controller.tick import LeadsNoMore
 from services.shared.errors import Unavailable
 from services.shared.health_server import HealthApp, HealthServer, listen
+from services.shared.release_memory import settle_garbage
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ _LEAST_S = 0.02  # between two looks, however much changes
 _LONGEST_S = 10.0  # for one look: a store that hangs must not hang the controller
 _RETRY_S = 0.25
 _STAND_BY_S = 0.05
-_GARBAGE_OBJECTS = 50_000
+GARBAGE_OBJECTS = 50_000  # a look at a hundred releases makes as many; the usual pace cost a third of it
 
 
 class ControllerProcess:
@@ -52,7 +52,7 @@ class ControllerProcess:
             )
         )
         await server.start(listening)
-        settle_garbage()
+        settle_garbage(GARBAGE_OBJECTS)
         _log.info("the controller starts", extra={"host": host, "port": port})
         working = [
             self._task(parts.leadership.run(), "leadership"),
@@ -107,14 +107,6 @@ class ControllerProcess:
             _log.error("the controller ends, a part of it broke", extra={"part": task.get_name()}, exc_info=error)
             self._status = 1
             self._stop.set()
-
-
-def settle_garbage() -> None:
-    """What is there now stays: the collector need not look at it again. A look at a hundred releases makes tens of
-    thousands of objects and leaves few cycles behind; to look for them at the usual pace cost a third of it."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_GARBAGE_OBJECTS, 20, 50)
 
 
 def run_controller(settings: ControllerSettings) -> int:
