@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api_processes import Api, ask, owners, picture, refuses, running_api, wait_until
+from tests.support.api_processes import Api, ask, owners, picture, refuses, replaced, running_api, wait_until
 
 PREDICT = "/v1/models/digits/predict"
 
@@ -156,7 +156,7 @@ def test_every_process_is_replaced_on_sighup_and_no_request_fails(api: Api) -> N
         clients = Clients(lambda: predict(one), lambda: predict(other), lambda: predict_anew(api))
         try:
             api.process.send_signal(signal.SIGHUP)
-            wait_until(lambda: len(api.processes()) == 2 and not before & set(api.processes()))
+            wait_until(lambda: replaced(api, before))
             answers = clients.answers
             wait_until(lambda: clients.answers > answers + 10)
         finally:
@@ -176,7 +176,7 @@ def test_a_killed_process_is_replaced_and_no_counter_goes_back(api: Api) -> None
     killed, other = api.processes()
     try:
         os.kill(killed, signal.SIGKILL)
-        wait_until(lambda: len(api.processes()) == 2 and killed not in api.processes())
+        wait_until(lambda: replaced(api, {killed}))
         wait_until(lambda: owners(api, 2) == api.processes())
         predict_anew(api)
         wait_until(lambda: predictions(sums[-1]) > first + asked)

@@ -18,7 +18,7 @@ from services.shared.observations.base import Evidence
 from services.shared.observations.redis import RedisObservationStore
 from services.shared.release.release_counters import ArmKey
 from services.shared.release_store.last_known import LastKnownRouting
-from tests.support.api_processes import Api, picture, running_api, wait_until
+from tests.support.api_processes import Api, picture, running_api, replaced, wait_until
 from tests.support.bad_candidates import add_equal, repository_with_one_version
 from tests.support.digit_models import add_rotated_version, copy_digits
 from tests.support.live_releases import keys_of, live_release, put_release, routing
@@ -183,7 +183,7 @@ def test_what_a_killed_process_had_in_flight_counts_as_errors_of_its_arms(tmp_pa
             wait_until(lambda: _died(server) == {STABLE: 2, CANDIDATE: 3})
             after = requests(server)
             assert {key: after[key] - before.get(key, 0) for key in after} == {STABLE: 2, CANDIDATE: 3}
-            wait_until(lambda: len(api.processes()) == 2 and victim not in api.processes())
+            wait_until(lambda: replaced(api, {victim}))
             assert _died(server) == {STABLE: 2, CANDIDATE: 3}
 
 

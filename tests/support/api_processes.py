@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from PIL import Image
@@ -136,6 +136,12 @@ def owners(api: Api, connections: int) -> list[int]:
         for connection in held:
             ask(connection)
         return sorted({pid for connection in held if (pid := api.owner(connection)) is not None})
+
+
+def replaced(api: Api, before: Collection[int]) -> bool:
+    """Whether there are two processes, none of those before: of one look, as a killed one may go between two."""
+    now = api.processes()
+    return len(now) == 2 and not set(now) & set(before)
 
 
 def refuses(api: Api) -> bool:
