@@ -18,7 +18,7 @@ from services.shared.observations.base import Evidence
 from services.shared.observations.redis import RedisObservationStore
 from services.shared.release.release_counters import ArmKey
 from services.shared.release_store.last_known import LastKnownRouting
-from tests.support.api_processes import Api, picture, running_api, replaced, wait_until
+from tests.support.api_processes import Api, picture, replaced, running_api, wait_until
 from tests.support.bad_candidates import add_equal, repository_with_one_version
 from tests.support.digit_models import add_rotated_version, copy_digits
 from tests.support.live_releases import keys_of, live_release, put_release, routing
