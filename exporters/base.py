@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from exporters.recipe import Recipe, VariantName
+from services.shared.imaging.base import DecodedImage
 from services.shared.tensors import TensorSpec
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -29,6 +30,15 @@ class LabelledImages(Protocol):
 
     def batches(self, size: int) -> Iterator[tuple[Array, Array]]:
         """Tensors [b, height, width, channels] uint8 with their labels [b], in a fixed order."""
+        ...
+
+
+@runtime_checkable
+class DecodedPictures(Protocol):
+    """Pictures with what is known of them beside their tensors; labelled images of real files have it."""
+
+    def decoded(self, size: int, limit: int) -> Iterator[list[DecodedImage]]:
+        """At most `limit` pictures, spread evenly over all, `size` at a time."""
         ...
 
 

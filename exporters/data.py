@@ -15,7 +15,7 @@ from exporters.base import Array, ExportFailed, LabelledImages
 from exporters.picture_list import ListedPicture, pictures_of_csv, pictures_of_folder
 from exporters.recipe import Recipe
 from services.shared.errors import ServingError
-from services.shared.imaging.base import Pixels, Preprocessor
+from services.shared.imaging.base import DecodedImage, Pixels, Preprocessor
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import ImageSettings, parse_image_settings
 from services.shared.model_config import ModelConfig
@@ -48,19 +48,27 @@ class Pictures:
         return len(self._pictures)
 
     def batches(self, size: int) -> Iterator[tuple[Array, Array]]:
-        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as threads:
-            for start in range(0, len(self), size):
-                decoded = list(threads.map(self._decode, self._pictures[start : start + size]))
-                good = [pixels for pixels in decoded if not isinstance(pixels, str)]
-                if len(good) < len(decoded):
-                    rest = map(self._decode, self._pictures[start + size :])
-                    raise ExportFailed(_unreadable(name for name in (*decoded, *rest) if isinstance(name, str)))
-                yield np.stack(good), self.labels[start : start + size]
+        for number, decoded in enumerate(self._decoded(self._pictures, size)):
+            yield np.stack([each.tensor for each in decoded]), self.labels[number * size : (number + 1) * size]
 
-    def _decode(self, picture: Picture) -> Pixels | str:
-        """The tensor, or the picture's name and what is wrong with it."""
+    def decoded(self, size: int, limit: int) -> Iterator[list[DecodedImage]]:
+        """See DecodedPictures."""
+        return self._decoded(_spread(self._pictures, limit), size)
+
+    def _decoded(self, pictures: Sequence[Picture], size: int) -> Iterator[list[DecodedImage]]:
+        with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as threads:
+            for start in range(0, len(pictures), size):
+                decoded = list(threads.map(self._decode, pictures[start : start + size]))
+                good = [each for each in decoded if not isinstance(each, str)]
+                if len(good) < len(decoded):
+                    rest = map(self._decode, pictures[start + size :])
+                    raise ExportFailed(_unreadable(name for name in (*decoded, *rest) if isinstance(name, str)))
+                yield good
+
+    def _decode(self, picture: Picture) -> DecodedImage | str:
+        """The picture as the server sees it, or its name and what is wrong with it."""
         try:
-            return self._preprocess(picture.read()).tensor
+            return self._preprocess(picture.read())
         except OSError as error:
             return f"{picture.name} ({error.strerror or error})"
         except ServingError as error:
@@ -87,9 +95,15 @@ def labelled_images(text: str, recipe: Recipe, *, limit: int | None = None) -> L
         pictures = [_of_file(each) for each in listed]
     if not pictures:
         raise ExportFailed(f"data {text!r} holds no pictures")
-    if limit is not None and limit < len(pictures):
-        pictures = [pictures[i] for i in np.linspace(0, len(pictures) - 1, limit).round().astype(int)]
-    return Pictures(pictures, ImagePreprocessor(image_settings(recipe)))
+    chosen = pictures if limit is None else _spread(pictures, limit)
+    return Pictures(chosen, ImagePreprocessor(image_settings(recipe)))
+
+
+def _spread(pictures: Sequence[Picture], limit: int) -> Sequence[Picture]:
+    """That many, evenly over all."""
+    if limit >= len(pictures):
+        return pictures
+    return [pictures[i] for i in np.linspace(0, len(pictures) - 1, limit).round().astype(int)]
 
 
 def image_settings(recipe: Recipe) -> ImageSettings:

@@ -13,6 +13,7 @@ from services.shared.backends.base import Backend
 from services.shared.backends.onnx_runtime import OnnxRuntimeBackend
 from services.shared.backends.tensorrt import TensorRtBackend
 from services.shared.clock import SystemClock
+from services.shared.drift.reference_files import ReferenceFiles
 from services.shared.repository.disk import DiskRepository
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ def backends() -> Mapping[str, Backend]:
     onnx = OnnxRuntimeBackend()
     tensorrt = TensorRtBackend(onnx)
     return {onnx.name: onnx, tensorrt.name: tensorrt}
+
+
+def reference_files(root: Path) -> ReferenceFiles:
+    """The references for drift of the model repository in a directory."""
+    return ReferenceFiles(root)
 
 
 def open_repository(root: Path) -> PublishingRepository:

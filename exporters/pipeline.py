@@ -32,6 +32,8 @@ from exporters.recipe import Recipe, VariantName
 from services.shared.backends.base import Backend
 from services.shared.clock import Clock
 from services.shared.config_pbtxt import parse_config
+from services.shared.drift.base import REFERENCE_FILE
+from services.shared.drift.reference import write_reference
 
 FP32: VariantName = "fp32"
 
@@ -214,4 +216,6 @@ class _Run:
             now=self._parts.clock.now(),
         )
         (files / PROVENANCE_FILE).write_text(json.dumps(document, indent=2) + "\n")
+        if candidate.drift is not None:
+            (files / REFERENCE_FILE).write_bytes(write_reference(candidate.drift))
         return Publication(name, config, recipe.labels, files)

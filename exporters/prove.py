@@ -10,12 +10,14 @@ from exporters.answers import ServedModel
 from exporters.base import Accuracy, BuiltVariant, ExportFailed, LabelledImages, Reference, Tell, VariantResult
 from exporters.choose import Batching
 from exporters.config_writer import write_config
+from exporters.drift_reference import drift_reference
 from exporters.proof.accuracy import measure_accuracy, probabilities_of
 from exporters.proof.gates import judge
 from exporters.proof.parity import compare
 from exporters.recipe import Recipe
 from services.shared.backends.base import Backend, LoadedModel, Placement
 from services.shared.config_pbtxt import parse_config
+from services.shared.drift.base import Reference as DriftReference
 from services.shared.errors import ServingError
 from services.shared.model_config import ModelConfig
 from services.shared.tensors import TensorSpec
@@ -39,10 +41,12 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A proven variant with the config it was loaded by (not tuned yet)."""
+    """A proven variant with the config it was loaded by (not tuned yet), and what live pictures are held against (None
+    where it was proven on noise, or failed)."""
 
     result: VariantResult
     config: ModelConfig
+    drift: DriftReference | None = None
 
     @property
     def variant(self) -> BuiltVariant:
@@ -68,11 +72,14 @@ def prove(variant: BuiltVariant, name: str, evidence: Evidence, backends: Mappin
         # What answers with NaN keeps no gate; there is nothing to score.
         accuracy = None if math.isnan(parity.max_abs) else _accuracy(served, evidence, batch)
         original = _accuracy(evidence.reference, evidence, batch)
+        failures = judge(recipe.gates, variant.name, parity, accuracy, original)
+        drift = None
+        if not failures:
+            drift = drift_reference(served, config, recipe.labels, evidence.images, recipe.data.evaluation)
     finally:
         model.close()
     evidence.tell(f"prove {variant.name}", 2, 2)
-    failures = judge(recipe.gates, variant.name, parity, accuracy, original)
-    return Candidate(VariantResult(variant, parity, accuracy, original, failures), config)
+    return Candidate(VariantResult(variant, parity, accuracy, original, failures), config, drift)
 
 
 def _loaded(

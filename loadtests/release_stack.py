@@ -9,6 +9,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,31 @@ def released(own: LoneModel, directory: Path, *, processes: int) -> Iterator[Ser
     models = lone_model(own.models, own.ref, directory / "models").models
     home = models / own.ref.name
     shutil.copytree(home / str(stable), home / str(candidate))
+    with controlled(models, directory, processes=processes) as (serving, administrator):
+        _begin(administrator, own.ref.name, stable, candidate)
+        yield serving
+
+
+@dataclass(frozen=True, slots=True)
+class Administrator:
+    port: int
+    key: str
+
+    def ask(self, method: str, path: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Raises MeasurementFailed when it is refused."""
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, None if plan is None else json.dumps(plan), headers)
+            answer = connection.getresponse()
+            document: dict[str, Any] = json.loads(answer.read())
+        if answer.status >= 400:
+            raise MeasurementFailed(f"{method} {path} was refused with {answer.status}: {document.get('detail')}")
+        return document
+
+
+@contextlib.contextmanager
+def controlled(models: Path, directory: Path, *, processes: int) -> Iterator[tuple[Serving, Administrator]]:
+    """Everything that `up` runs but workers, each API process of it ready."""
     environment = up_environment(models, directory, {"GRAYSCALE_PROCESSES": str(processes)})
     port, log = int(environment["GRAYSCALE_PORT"]), directory / "up.log"
 
@@ -51,11 +77,10 @@ def released(own: LoneModel, directory: Path, *, processes: int) -> Iterator[Ser
 
     with started((sys.executable, "-m", "services.cli", "up", "--no-worker"), environment, log, ready) as server:
         key = (Path(environment["GRAYSCALE_DATA_DIR"]) / "admin.key").read_text().strip()
-        _begin(port, key, own.ref.name, stable, candidate)
-        yield Serving(f"http://127.0.0.1:{port}", (server,))
+        yield Serving(f"http://127.0.0.1:{port}", (server,)), Administrator(port, key)
 
 
-def _begin(port: int, key: str, model: str, stable: int, candidate: int) -> None:
+def _begin(administrator: Administrator, model: str, stable: int, candidate: int) -> None:
     plan = {
         "model": model,
         "stable": {"model": model, "version": stable},
@@ -70,20 +95,9 @@ def _begin(port: int, key: str, model: str, stable: int, candidate: int) -> None
         "on_fail": "pause",  # whatever is found, half of the requests are the candidate's
     }
     path, end = f"/v1/models/{model}/release", time.monotonic() + _LONGEST_S
-    state = _ask(port, key, "PUT", path, plan)
+    state = administrator.ask("PUT", path, plan)
     while state.get("weight") != WEIGHT:
         if time.monotonic() > end:
             raise MeasurementFailed(f"the release is not at {WEIGHT} % after {_LONGEST_S:.0f} s: {state}")
         time.sleep(_POLL_S)
-        state = _ask(port, key, "GET", path)
-
-
-def _ask(port: int, key: str, method: str, path: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
-    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as connection:
-        connection.request(method, path, None if plan is None else json.dumps(plan), headers)
-        answer = connection.getresponse()
-        document: dict[str, Any] = json.loads(answer.read())
-    if answer.status >= 400:
-        raise MeasurementFailed(f"{method} {path} was refused with {answer.status}: {document.get('detail')}")
-    return document
+        state = administrator.ask("GET", path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from dataclasses import dataclass
 
@@ -13,6 +14,14 @@ from services.shared.priority import Priority
 # The part of the room that each priority may fill: what matters less is refused first, some is always left for HIGH.
 SHARES = {Priority.HIGH: 1.0, Priority.NORMAL: 0.9, Priority.LOW: 0.5}
 _FEW_REQUESTS, _FEW_PER_CORE = 8, 4
+
+
+class Lack(enum.StrEnum):
+    """What there was too little of for a request that was refused."""
+
+    REQUESTS = "requests"
+    WAIT = "wait"  # of time: more work is in front of it than it may wait for
+    BYTES = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +55,21 @@ class Admission:
         self._monotonic = clock.monotonic
         self.requests = 0
         self.bytes = 0
-        self.refused = 0
+        self.refusals = dict.fromkeys(Lack, 0)
+
+    @property
+    def refused(self) -> int:
+        return sum(self.refusals.values())
+
+    @property
+    def max_requests(self) -> int:
+        """How many there may be at once, of any priority."""
+        return self._max_requests[Priority.HIGH]
+
+    @property
+    def max_bytes(self) -> float:
+        """How much may be held at once, for requests of any priority."""
+        return self._max_bytes[Priority.HIGH]
 
     @property
     def expected_wait_s(self) -> float:
@@ -71,8 +94,8 @@ class Admission:
         if not self.refuses(priority, timeout_s):
             return None
         if self.requests >= self._max_requests[priority]:
-            return self._refused("the server has all the work that it can hold: try again")
-        return self._refused("the answer would come too late: try again, or somewhere else")
+            return self._refused(Lack.REQUESTS, "the server has all the work that it can hold: try again")
+        return self._refused(Lack.WAIT, "the answer would come too late: try again, or somewhere else")
 
     def refuses(self, priority: Priority, timeout_s: float = math.inf) -> bool:
         """Whether `refusal` would say something; counts nothing."""
@@ -98,11 +121,11 @@ class Admission:
     def _take(self, more_bytes: int, held_bytes: int, priority: Priority) -> None:
         """Room for more bytes of a request that holds some already."""
         if self.bytes > held_bytes and self.bytes + more_bytes > self._max_bytes[priority]:
-            raise self._refused("the server holds all the bodies that it can: try again")
+            raise self._refused(Lack.BYTES, "the server holds all the bodies that it can: try again")
         self.bytes += more_bytes
 
-    def _refused(self, why: str) -> Overloaded:
-        self.refused += 1
+    def _refused(self, lack: Lack, why: str) -> Overloaded:
+        self.refusals[lack] += 1
         # By then, what is in flight now will have been answered.
         return Overloaded(why, retry_after_s=max(1.0, self._work.expected_s))
 

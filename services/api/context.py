@@ -1,4 +1,4 @@
-"""The outermost middleware: a request id, one answer for every error, one log line."""
+"""The outermost middleware: a request id, one answer for every error, one log line, a span where it is traced."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.api.problems import problem
 from services.api.refusal import refuse
-from services.api.request_records import CLIENT_GONE, RequestRecords
+from services.api.request_records import CLIENT_GONE, RequestRecords, route_of
 from services.shared.asgi import header
 from services.shared.errors import InvalidInput, ServingError
+from services.shared.tracing.request_tracing import RequestTracing
 
 _log = logging.getLogger("grayscale.access")
 
@@ -31,16 +32,25 @@ class RequestContext:
     `/v1/models/m/default%0A` would be the administrator's route to the router, and no known route to the key guard.
     """
 
-    def __init__(self, app: ASGIApp, records: RequestRecords, *, draining: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        records: RequestRecords,
+        *,
+        draining: Callable[[], bool] = lambda: False,
+        tracing: RequestTracing | None = None,
+    ) -> None:
         self._app = app
         self._records = records
         self._draining = draining
+        self._tracing = tracing or RequestTracing()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         begin_s = self._records.begin(scope)
+        span = self._tracing.begin(scope)
         request_id: str = scope["state"]["request_id"]
         status = 0
         waits = (header(scope, b"expect") or b"").lower() == b"100-continue"
@@ -80,6 +90,8 @@ class RequestContext:
             )
         finally:
             self._records.end(scope, status or CLIENT_GONE, begin_s)
+            if span is not None:
+                self._tracing.end(span, scope, route_of(scope), status or CLIENT_GONE)
 
 
 async def send_problem(error: ServingError, request_id: str, send: Send) -> None:

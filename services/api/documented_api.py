@@ -6,7 +6,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from services.api import documented_jobs
+from services.api import documented_explain, documented_jobs
 from services.api.openapi_parts import PROBLEM, a_parameter, an_object, problems
 from services.api.predict import MAX_TIMEOUT_MS, MAX_TOP_K, ROUTE
 from services.api.required_scope import required_scope
@@ -39,6 +39,7 @@ class DocumentedApi(FastAPI):
                 schemas.pop(unused, None)
             schemas["Problem"] = PROBLEM
             schemas["Prediction"] = _PREDICTION
+            schemas["Explanation"] = documented_explain.explanation_schema()
             for path, item in document["paths"].items():
                 for method, operation in item.items():
                     operation["responses"].pop("422", None)
@@ -52,6 +53,7 @@ class DocumentedApi(FastAPI):
                         operation["security"] = [{}, {"bearer": []}, {"apiKey": []}]
                         operation["responses"] |= problems(401, 403)
             document["paths"][ROUTE] = {"post": _predict_operation()}
+            document["paths"][documented_explain.ROUTE] = {"post": documented_explain.explain_operation()}
             document["paths"][documented_jobs.ROUTE] = {"post": documented_jobs.submit_operation()}
             document["components"]["securitySchemes"] = {
                 "bearer": {"type": "http", "scheme": "bearer"},

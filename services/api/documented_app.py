@@ -15,15 +15,19 @@ from services.api.gates import SmallBodies
 from services.api.job_parts import JobParts
 from services.api.job_results import Pace
 from services.api.releases.stores import ReleaseStores
+from services.api.routes.drift import drift_routes
 from services.api.routes.feedback import feedback_routes
 from services.api.routes.health import health_routes
 from services.api.routes.jobs import job_routes
 from services.api.routes.models import model_routes
+from services.api.routes.provenance import provenance_routes
 from services.api.routes.releases import release_routes
 from services.shared.clock import Clock, SystemClock
 from services.shared.deferred import Deferred
+from services.shared.drift.reader import DriftReader
 from services.shared.feedback import FeedbackSigner
 from services.shared.release.routing import ReleaseRouting
+from services.shared.repository.provenance_file import ProvenanceFiles
 from services.shared.router import Router
 from services.shared.version import VERSION
 from services.shared.wiring import Serving
@@ -48,6 +52,8 @@ def documented_app(
     *,
     ending: Callable[[], bool] = lambda: False,
     pace: Pace | None = None,
+    drift: DriftReader | None = None,
+    provenance: ProvenanceFiles | None = None,
 ) -> ASGIApp:
     """`metrics` gives Prometheus' text format. `ending()` tells that this process is about to end."""
     api = DocumentedApi(title="Grayscale inference API", version=VERSION)
@@ -55,6 +61,10 @@ def documented_app(
     api.include_router(health_routes(serving.readiness, metrics))
     routing = partial(_routing, releases.router)
     api.include_router(model_routes(serving.client, serving.control, serving.follower, routing))
+    if provenance is not None:
+        api.include_router(provenance_routes(provenance))
+    if drift is not None:
+        api.include_router(drift_routes(serving.client, serving.follower, drift))
     api.include_router(job_routes(jobs, pace or Pace(), ending))
     api.include_router(release_routes(releases.stores, releases.clock))
     api.include_router(feedback_routes(releases.stores, releases.signer, releases.clock))

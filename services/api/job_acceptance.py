@@ -19,12 +19,14 @@ from services.shared.jobs.plan import chunks_of
 
 @dataclass(frozen=True, slots=True)
 class JobTerms:
-    """What is settled before a body is read. `owner` is a key's id, "" for a caller without one."""
+    """What is settled before a body is read. `owner` is a key's id, "" for a caller without one, `trace` as in
+    JobRequest."""
 
     job_id: str
     model: str
     owner: str
     idempotency_key: str | None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ def new_job(terms: JobTerms, body: JobBody, *, chunk_size: int, now: float) -> N
         priority=options.priority,
         deadline_at=None if options.timeout_s is None else now + options.timeout_s,
         callback_url=options.callback_url or "",
+        trace=terms.trace,
     )
     key = _text(options.routing_key)
     items = tuple(_item(item, key) for item in body.items)

@@ -25,6 +25,7 @@ class QueueWatch:
         self._asking: asyncio.Task[StoreStats] | None = None
         self._known: StoreStats | ServingError | None = None
         self._known_at = 0.0
+        self.clock_offset_s: float | None = None  # this machine's clock minus the store's, once that has answered
 
     async def check(self) -> None:
         """Raises Overloaded when no image more may wait, Unavailable when the store is away."""
@@ -61,3 +62,5 @@ class QueueWatch:
         error = asking.exception()
         self._known = error if isinstance(error, ServingError) else None if error else asking.result()
         self._known_at = self._clock.monotonic()
+        if isinstance(self._known, StoreStats) and self._known.at is not None:
+            self.clock_offset_s = self._clock.now() - self._known.at

@@ -47,6 +47,14 @@ class JobList(_Document):
     jobs: list[JobDocument]
 
 
+class JobLimitsDocument(_Document):
+    """What one job may hold: a client tells people before they send it."""
+
+    max_images: Annotated[int, Field(ge=1, le=MAX_ITEMS)]
+    max_bytes: Annotated[int, Field(ge=1, description="of all its images together, and of the body that brings them")]
+    max_image_bytes: Annotated[int, Field(ge=1, description="of each image")]
+
+
 class DeadLetterDocument(_Document):
     """An image that was given up after so many attempts."""
 

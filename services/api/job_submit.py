@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import orjson
 from starlette.types import Receive, Scope, Send
 
@@ -18,6 +20,9 @@ from services.shared.errors import InvalidInput
 from services.shared.jobs.job import new_job_id
 from services.shared.jobs.job_document import job_document
 from services.shared.model_ref import check_model_name
+from services.shared.tracing.base import SpanKind
+from services.shared.tracing.span import carried_context, inner_span
+from services.shared.tracing.traceparent import context_to_text
 
 PREFIX, SUFFIX = "/v1/models/", "/jobs"
 ROUTE = "/v1/models/{model}/jobs"
@@ -43,8 +48,7 @@ class JobSubmit:
         parts = await self._jobs.get()
         with parts.uploads.place(await self._checked(scope, parts, terms.model)):
             try:
-                acceptance = JobAcceptance(parts.store, parts.intake, self._models, self._clock)
-                accepted = await acceptance.accept(scope, receive, terms)
+                accepted = await self._accepted(scope, receive, parts, terms)
             except ClientGone:
                 return
         log["job_id"] = accepted.job.job_id
@@ -52,10 +56,24 @@ class JobSubmit:
         if accepted.chunks:
             await parts.queue.wake(accepted.job.request.priority, accepted.chunks)
 
+    async def _accepted(self, scope: Scope, receive: Receive, parts: JobParts, terms: JobTerms) -> Accepted:
+        """The job is a part of the trace that asks for it, and so is what workers do for it later."""
+        acceptance = JobAcceptance(parts.store, parts.intake, self._models, self._clock)
+        with inner_span("submit job", SpanKind.PRODUCER) as span:
+            context = carried_context()
+            asked = terms if context is None else replace(terms, trace=context_to_text(context))
+            accepted = await acceptance.accept(scope, receive, asked)
+            if span is not None:
+                job = accepted.job
+                span.attributes.update({"grayscale.job_id": job.job_id, "grayscale.model": job.request.model})
+                span.attributes.update({"grayscale.images": job.total, "grayscale.chunks": accepted.chunks})
+            return accepted
+
     async def _checked(self, scope: Scope, parts: JobParts, model: str) -> int:
         """How much of the body will be held in memory; raises what is known to be wrong before any of it comes."""
         media_type = job_media_type(scope)
         await self._models.chunk_size(model, job_options(scope, {}, parts.intake.check_url))
+        scope["state"]["model"] = model
         await parts.watch.check()
         return _held_bytes(scope, parts.intake.limits.json_body.max_bytes) if media_type.name == JSON else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from services.api.admission import Admission
 from services.api.auth import Authenticator
 from services.api.context import RequestContext
 from services.api.deferred_parts import DeferredApp, DeferredLimiter, DeferredOutbound
+from services.api.explain_branch import ExplainBranch
 from services.api.gates import AdmissionGate
 from services.api.job_branch import JobBranch
 from services.api.key_guard import KeyGuard
@@ -27,10 +29,14 @@ from services.api.quick_refusal import QuickRefusal
 from services.api.release_terms import release_terms
 from services.api.request_cycle import Refuse
 from services.api.request_records import RequestRecords
+from services.api.serving import serving_of
 from services.api.settings import ApiSettings
 from services.shared.audit import AuditLog
 from services.shared.clock import SystemClock
 from services.shared.deferred import Deferred
+from services.shared.drift.reader import DriftReader
+from services.shared.drift.reference_files import ReferenceFiles
+from services.shared.drift.sampler import DriftSampler
 from services.shared.feedback import FeedbackSigner, feedback_key
 from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
@@ -47,17 +53,13 @@ from services.shared.release_store.last_known import LastKnownRouting
 from services.shared.router import Router
 from services.shared.shadow import shadow_bounds
 from services.shared.telemetry.access_log import AccessLog
+from services.shared.telemetry.explanation_counts import ExplanationCounts
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.sum_over_processes import SharedMetrics
+from services.shared.tracing.base import FLUSH_S, SpanSink
+from services.shared.tracing.request_tracing import RequestTracing
 from services.shared.version import VERSION
-from services.shared.wiring import (
-    LocalServing,
-    RemoteServing,
-    RemoteSettings,
-    Serving,
-    ServingSettings,
-    new_process_id,
-)
+from services.shared.wiring import Serving, new_process_id, tracer_of
 
 if TYPE_CHECKING:  # no first prediction needs them
     from services.api.job_parts import JobParts
@@ -94,6 +96,7 @@ class ApiParts:
 
     serving: Serving
     predictor: Predictor
+    drift: DriftSampler
     app: ASGIApp
     quick: QuickAnswers
     refuse: Refuse
@@ -104,6 +107,7 @@ class ApiParts:
     releases: Deferred[ReleaseStores]
     following: Deferred[ReleaseFollowing]
     deferred: tuple[Deferred[Any], ...]
+    spans: SpanSink | None = None
 
     async def complete(self) -> None:
         """Makes everything that no first prediction needs, so that no later request waits for it."""
@@ -112,6 +116,7 @@ class ApiParts:
 
     async def close(self, drain_s: float) -> None:
         self.predictor.close()
+        self.drift.close()
         await self.serving.close(drain_s)
         await self.doors.outbound.aclose()
         await self.doors.limiter.close()
@@ -120,17 +125,19 @@ class ApiParts:
                 await each.close()
         if self.access_log is not None:
             self.access_log.flush()
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close, FLUSH_S)
 
 
 def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda: False) -> ApiParts:
     """Nothing runs yet: `serving.start()` begins to load. To be called in the loop that will serve."""
-    own_id, trial_s = new_process_id("api"), settings.trial_timeout_s
-    shared = ServingSettings(settings.models_dir, settings.data_dir, settings.cores, own_id, trial_timeout_s=trial_s)
-    remote = RemoteSettings(settings.model_server, settings.model_server_key, settings.model_server_ca)
-    serving = RemoteServing(shared, remote) if settings.model_server else LocalServing(shared)
+    own_id = new_process_id("api")
+    tracing = RequestTracing(tracer_of(settings.tracing, service="api", instance=own_id), settings.tracing.share)
+    serving = serving_of(settings, own_id, tracing.untraced)
     budget = PixelBudget(settings.decode_memory_bytes)
     counters = recorded_counters(settings.metrics_dir if settings.redis_url else None, own_id)
     router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read(), counters, serving.lacks)
+    drift = DriftSampler(ReferenceFiles(settings.models_dir), settings.data_dir / "drift", own_id, SystemClock())
     predictor = Predictor(
         serving.client,
         router,
@@ -139,6 +146,7 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
         generation=lambda ref: serving.follower.current.loaded.get(ref, 0),
         shadow=shadow_bounds(settings.cores, is_local=not settings.model_server),
         draining=draining,
+        drift=drift,
     )
     limiter, outbound = Deferred(lambda: quota_limiter(settings)), Deferred(lambda: outbound_client(settings))
     following = Deferred(lambda: release_following(settings, router, own_id))
@@ -149,35 +157,34 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
         outbound=DeferredOutbound(outbound),
         signer=FeedbackSigner(feedback_key(settings.data_dir / "feedback.key")),
     )
-    requests = HttpRequests()
-    own = own_metrics(serving, requests, router)
+    requests, explanations = HttpRequests(), ExplanationCounts()
+    access_log = AccessLog("api") if settings.access_log and settings.log_level in ("debug", "info") else None
+    bounds = bounds_of(settings, doors, requests, access_log)
+    own = own_metrics(serving, requests, router, explanations, bounds.admission, tracing.sink)
     shared_metrics = SharedMetrics(settings.metrics_dir, own) if settings.metrics_dir else None
     metrics = shared_metrics.total if shared_metrics else own
     jobs, releases = Deferred(lambda: job_parts(settings)), Deferred(lambda: _releases(settings, serving))
     submit = Deferred(lambda: _submit(jobs, serving, router))
-    documented = Deferred(lambda: _documented(serving, metrics, jobs, (releases, router, doors.signer), draining))
-    access_log = AccessLog("api") if settings.access_log and settings.log_level in ("debug", "info") else None
-    bounds = bounds_of(settings, doors, requests, access_log)
-    inner = JobBranch(DeferredApp(documented), DeferredApp(submit))
+    documented = Deferred(
+        lambda: _documented(settings, serving, metrics, jobs, (releases, router, doors.signer), draining)
+    )
+    explain = Deferred(lambda: _explain(settings, serving, router, budget, doors.outbound, explanations))
+    inner = ExplainBranch(JobBranch(DeferredApp(documented), DeferredApp(submit)), DeferredApp(explain))
     app = build_app(serving, predictor, doors, bounds, settings, inner)
-    app = RequestContext(app, bounds.records, draining=draining)
+    app = RequestContext(app, bounds.records, draining=draining, tracing=tracing)
     clock = SystemClock()
     quick = QuickPredict(
-        predictor.brief,
-        bounds.records,
-        bounds.authenticator,
-        bounds.admission,
-        QuickAnswerWriter(doors.signer, clock),
-        clock=clock,
-        draining=draining,
-    )
+        predictor.brief, bounds.records, bounds.authenticator, bounds.admission, QuickAnswerWriter(doors.signer, clock),
+        clock=clock, draining=draining, tracing=tracing,
+    )  # fmt: skip
     refuse = QuickRefusal(bounds.records, bounds.authenticator, bounds.admission, draining=draining)
-    deferred: tuple[Deferred[Any], ...] = (documented, limiter, outbound, submit)
+    deferred: tuple[Deferred[Any], ...] = (documented, limiter, outbound, submit, explain)
     if settings.redis_url:
         deferred = (*deferred, jobs, releases, following)
     return ApiParts(
-        serving, predictor, app, quick, refuse, shared_metrics, doors, access_log, jobs, releases, following, deferred
-    )
+        serving, predictor, drift, app, quick, refuse, shared_metrics, doors, access_log, jobs, releases, following,
+        deferred, tracing.sink,
+    )  # fmt: skip
 
 
 def bounds_of(
@@ -193,6 +200,7 @@ def bounds_of(
 
 
 def _documented(
+    settings: ApiSettings,
     serving: Serving,
     metrics: Callable[[], bytes],
     jobs: Deferred[JobParts],
@@ -201,14 +209,32 @@ def _documented(
 ) -> ASGIApp:
     from services.api.documented_app import ReleaseDoors, documented_app
     from services.api.metrics import Metrics
+    from services.shared.repository.provenance_file import ProvenanceFiles
 
-    return documented_app(serving, Metrics(metrics, jobs), jobs, ReleaseDoors(*releases), ending=draining)
+    drift = DriftReader(ReferenceFiles(settings.models_dir), settings.data_dir / "drift", SystemClock())
+    shown = Metrics(metrics, jobs, data_dir=settings.data_dir, certificate=settings.tls_certificate, drift=drift)
+    provenance = ProvenanceFiles(settings.models_dir)
+    doors = ReleaseDoors(*releases)
+    return documented_app(serving, shown, jobs, doors, ending=draining, drift=drift, provenance=provenance)
 
 
 def _releases(settings: ApiSettings, serving: Serving) -> ReleaseStores:
     from services.api.releases.parts import release_stores
 
     return release_stores(settings, serving.client)
+
+
+def _explain(
+    settings: ApiSettings,
+    serving: Serving,
+    router: Router,
+    budget: PixelBudget,
+    outbound: OutboundClient,
+    counts: ExplanationCounts,
+) -> ASGIApp:
+    from services.api.explain_parts import explain_route
+
+    return explain_route(settings, serving, router, budget, outbound, counts)
 
 
 def _submit(jobs: Deferred[JobParts], serving: Serving, router: Router) -> ASGIApp:

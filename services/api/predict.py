@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
@@ -27,7 +26,6 @@ ROUTE = "/v1/models/{model}/predict"
 DEFAULT_TOP_K = 5
 MAX_TIMEOUT_MS = 600_000
 MAX_TOP_K = 100
-_TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")  # W3C Trace Context, version 00
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,8 @@ class PredictOptions:
     forced: str | None
 
 
-def _whole(text: str, name: str, low: int, high: int) -> int:
+def whole_number(text: str, name: str, low: int, high: int) -> int:
+    """What a query or a header says; raises InvalidInput naming it."""
     # At most ten digits: int() of thousands raises an error of its own.
     if not (len(text) <= 10 and text.isascii() and text.isdigit() and low <= int(text) <= high):
         raise InvalidInput(f"{name} is {text[:32]!r}: use a whole number from {low} to {high}", field=name)
@@ -55,11 +54,11 @@ def options_of(scope: Scope, default_timeout_s: float) -> PredictOptions:
     timeout, priority = header(scope, b"x-timeout-ms"), header(scope, b"x-priority")
     arm = header(scope, b"x-release-arm")
     return PredictOptions(
-        top_k=_whole(values["top_k"], "top_k", 1, MAX_TOP_K) if "top_k" in values else DEFAULT_TOP_K,
+        top_k=whole_number(values["top_k"], "top_k", 1, MAX_TOP_K) if "top_k" in values else DEFAULT_TOP_K,
         version=parse_version(values["version"]) if "version" in values else None,
         timeout_s=default_timeout_s
         if timeout is None
-        else _whole(timeout.decode("latin-1"), "X-Timeout-Ms", 1, MAX_TIMEOUT_MS) / 1000,
+        else whole_number(timeout.decode("latin-1"), "X-Timeout-Ms", 1, MAX_TIMEOUT_MS) / 1000,
         forced=None if arm is None else arm.decode("latin-1"),
         priority=Priority.NORMAL if priority is None else parse_priority(priority.decode("latin-1")),
     )
@@ -102,11 +101,8 @@ class PredictRoute:
         model = check_model_name(name)
         options = options_of(scope, self._default_timeout_s)
         key = routing_key(scope)
-        parent = header(scope, b"traceparent")
-        trace = _TRACEPARENT.fullmatch(parent.decode("latin-1")) if parent else None
-        if trace:
-            scope["state"].setdefault("log", {})["trace_id"] = trace.group(1)
         self._predictor.check_known(model, options.version)
+        scope["state"]["model"] = model
         media_type = media_type_of(header(scope, b"content-type"))
         if (header(scope, b"content-encoding") or b"identity").lower() != b"identity":
             raise UnsupportedMediaType(

@@ -59,7 +59,14 @@ class AnswerWriter:
         """The headers and the body; notes for the request's log line what answered."""
         state, timings = scope["state"], answer.timings_ms
         body = self.body(answer, state["request_id"], model)
-        state.setdefault("log", {}).update(model=str(answer.served_by), arm=answer.arm, infer_ms=timings.infer)
+        state["decode_s"] = timings.decode / 1000
+        state.setdefault("log", {}).update(
+            decode_ms=timings.decode,
+            queue_ms=timings.queue,
+            model=str(answer.served_by),
+            arm=answer.arm,
+            infer_ms=timings.infer,
+        )
         timing = f"decode;dur={timings.decode}, queue;dur={timings.queue}, infer;dur={timings.infer}"
         headers = [
             (b"content-type", b"application/json"),

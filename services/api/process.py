@@ -92,7 +92,7 @@ class ApiProcess:
                 await following.start()
                 tasks.create_task(following.run())
             gc.enable()  # it was off for all the imports (`__main__`)
-            tasks.create_task(_publish_metrics(parts))
+            tasks.create_task(_publish_counts(parts))
             await answering
             settle_garbage(_GARBAGE_OBJECTS)
             self._say(handover.READY)
@@ -147,7 +147,9 @@ async def _models_answer(parts: ApiParts) -> None:
         await asyncio.sleep(_READY_POLL_S)
 
 
-async def _publish_metrics(parts: ApiParts) -> None:
-    while parts.shared_metrics:
-        parts.shared_metrics.publish()
+async def _publish_counts(parts: ApiParts) -> None:
+    while True:
+        if parts.shared_metrics:
+            parts.shared_metrics.publish()
+        parts.drift.publish()
         await asyncio.sleep(PUBLISH_S)

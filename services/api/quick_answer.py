@@ -64,13 +64,18 @@ class QuickAnswer:
         self._middle = f'","served_by":{served_by},"results":[{{"predictions":['
         self._started_s = outcome.ended_s - outcome.infer_s
 
-    def write(self, index: int, model: str, request_id: str, more: str) -> bytes:
+    def waits_ms(self, index: int) -> tuple[float, float]:
+        """How long the request at that place was decoded, and in the queue."""
+        decoded_s = self._joined.decoded_s[index]
+        return 1000 * (decoded_s - self._joined.begun_s[index]), 1000 * max(0.0, self._started_s - decoded_s)
+
+    def write(self, index: int, waits_ms: tuple[float, float], model: str, request_id: str, more: str) -> bytes:
         """The answer to the request at that place, which asked for `model`; `more` are further header lines."""
         joined, outcome = self._joined, self._outcome
-        best, begun_s, decoded_s = outcome.best[index], joined.begun_s[index], joined.decoded_s[index]
+        best, begun_s = outcome.best[index], joined.begun_s[index]
         picture, at = joined.pictures[index], 2 * _NONCE_BYTES * index
         token = self._sign(best[0], self._nonces[at : at + 2 * _NONCE_BYTES])
-        decode_ms, queue_ms = 1000 * (decoded_s - begun_s), 1000 * max(0.0, self._started_s - decoded_s)
+        decode_ms, queue_ms = waits_ms
         body = (
             f'{{"request_id":"{request_id}","feedback_id":"{token}","model":"{model}{self._middle}'
             f"{self._predictions(best, outcome.scores[index])}"

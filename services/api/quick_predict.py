@@ -19,6 +19,7 @@ from services.shared.brief_predictor import BriefPredictor, Joined, Outcome
 from services.shared.clock import Clock
 from services.shared.errors import ServingError
 from services.shared.keys.base import KeySet
+from services.shared.tracing.request_tracing import RequestTracing
 
 _KEYED = frozenset((b"cookie", b"sec-fetch-site", b"x-routing-key"))
 _log = logging.getLogger(__name__)
@@ -40,11 +41,13 @@ class QuickPredict:
         *,
         clock: Clock,
         draining: Callable[[], bool],
+        tracing: RequestTracing | None = None,
     ) -> None:
         self._brief, self._records, self._authenticator = brief, records, authenticator
         self._admission, self._answers, self._draining = admission, answers, draining
+        self._tracing = tracing if tracing is not None and tracing.begins else None
         self._monotonic = clock.monotonic
-        self._in_turn = False
+        self._in_turn = self._ending = False
         self._keys: KeySet | None = None  # as they are in this turn
 
     def offer(self, connection: QuickConnection, data: bytes) -> QuickRequest | Unread:
@@ -53,18 +56,25 @@ class QuickPredict:
         post = quick_post(data)
         if isinstance(post, Unread):
             return post
-        try:
-            return self._take(connection, post, begun_s)
-        except ServingError:
+        tracing = self._tracing
+        if tracing is not None and tracing.wants_next():  # few are: what is recorded of them is known elsewhere
             return Unread.PARSER
+        taken: QuickRequest | Unread = Unread.PARSER
+        try:
+            taken = self._take(connection, post, begun_s)
+        except ServingError:
+            pass
         except Exception:
             _log.exception("a quick prediction failed unexpectedly")
-            return Unread.PARSER
+        if tracing is not None and taken is Unread.PARSER:
+            tracing.comes_again()
+        return taken
 
     def _take(self, connection: QuickConnection, post: QuickPost, begun_s: float) -> QuickRequest | Unread:
         if not self._in_turn:
             self._in_turn = True
-            asyncio.get_running_loop().call_soon(self._end_turn)
+            if not self._ending:
+                self._end_soon()
             self._keys = None if self._draining() else self._authenticator.keys_at_once()
         if self._keys is None:
             return Unread.PARSER
@@ -97,9 +107,14 @@ class QuickPredict:
             request.joined = joined
         return request
 
+    def _end_soon(self) -> None:
+        self._ending = True
+        asyncio.get_running_loop().call_soon(self._end_turn)
+
     def _end_turn(self) -> None:
-        self._in_turn = False
-        self._brief.end_turn()
+        self._in_turn = self._ending = False
+        if self._brief.end_turn():
+            self._end_soon()
 
     def _forget(self, request: QuickRequest) -> None:
         """The application begins it anew."""
@@ -118,7 +133,7 @@ class QuickPredict:
                     self._give_back(asker)
             return
         writer, now_s = self._answers.of(joined, outcome), self._monotonic()
-        ended = []
+        ended, model = [], ""
         for index, request in enumerate(joined.askers):
             if not isinstance(request, QuickRequest):  # who has left
                 continue
@@ -129,7 +144,8 @@ class QuickPredict:
             if connection.is_ending:
                 more += "connection: close\r\n"
             try:
-                answer = writer.write(index, request.model, request.request_id, more)
+                waits_ms = writer.waits_ms(index)
+                answer = writer.write(index, waits_ms, request.model, request.request_id, more)
             except Exception:  # others were answered by the same run: they must not miss theirs
                 _log.exception("a quick prediction could not be answered")
                 self._give_back(request)
@@ -137,14 +153,16 @@ class QuickPredict:
             self._admission.let_go(1, request.size)
             request.joined = None  # it leads back here: nothing may wait for the collector of cycles
             connection.answer_quickly(answer)
-            ended.append(request.end(now_s))
-        log = {"model": str(joined.route.ref), "arm": joined.route.arm, "infer_ms": writer.infer_ms}
-        self._records.end_quick(ROUTE, ended, 200, log)
+            model = request.model  # of all in a group: a route is of one name
+            ended.append(request.end(now_s, waits_ms))
+        if ended:
+            log = {"model": str(joined.route.ref), "arm": joined.route.arm, "infer_ms": writer.infer_ms}
+            self._records.end_quick(ROUTE, ended, 200, model, log)
 
     def left(self, request: QuickRequest) -> None:
         """The client of a request is gone."""
         self._admission.let_go(1, request.size)
-        self._records.end_quick(ROUTE, [request.end(self._monotonic())], CLIENT_GONE, {})
+        self._records.end_quick(ROUTE, [request.end(self._monotonic())], CLIENT_GONE, request.model)
 
 
 class QuickRequest:
@@ -178,6 +196,6 @@ class QuickRequest:
             joined.leave(self)
         self._quick.left(self)
 
-    def end(self, now_s: float) -> QuickEnd:
+    def end(self, now_s: float, waits_ms: tuple[float, float] | None = None) -> QuickEnd:
         """What is kept of it."""
-        return QuickEnd(self.request_id, self._path, now_s - self._begun_s, self.api_key)
+        return QuickEnd(self.request_id, self._path, now_s - self._begun_s, self.api_key, waits_ms)

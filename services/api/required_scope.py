@@ -36,6 +36,8 @@ def _own(method: str, path: str) -> Scope | None:
     match path.rstrip("/").split("/")[2:]:
         case ["models", _, "jobs"]:
             return Scope.JOBS if writes else None
+        case ["models", _, "explain"]:
+            return Scope.PREDICT if writes else None
         case ["models", _, "default"] | ["models", _, "release", *_]:
             return Scope.ADMIN if writes else None
         case ["jobs", "dead", *_]:

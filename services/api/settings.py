@@ -16,6 +16,7 @@ from services.shared.imaging.limits import MAX_PIXELS
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
 from services.shared.redis_url import parse_redis_url
 from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
+from services.shared.tracing.settings import TracingSettings, tracing_settings
 
 MAX_PROCESSES = 256
 METRICS_DIR = "GRAYSCALE_METRICS_DIR"  # set by the parent: where its processes add up their numbers
@@ -58,6 +59,7 @@ class ApiSettings:
     admission: AdmissionLimits = field(default_factory=AdmissionLimits)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
     jobs: JobSettings = field(default_factory=JobSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     @property
     def is_loopback(self) -> bool:
@@ -106,6 +108,7 @@ def api_settings(environment: Mapping[str, str]) -> ApiSettings:
         admission=_admission(variables, default.admission),
         outbound=outbound_settings(variables),
         jobs=job_settings(variables, data_dir),
+        tracing=tracing_settings(environment),
     )
 
 

@@ -8,6 +8,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from services.cli.drift import make_reference, show_drift
 from services.cli.options import AsJson, Key, Url
 from services.cli.server_client import ServerClient, local_admin_key
 from services.cli.terminal import err, out, print_json
@@ -86,6 +87,10 @@ def promote_model(
     else:
         default = document["default"]
         out.print(f"{name} is now {default['model']}/{default['version']}")
+
+
+app.command("drift")(show_drift)
+app.command("reference")(make_reference)
 
 
 def _repository(url: str, key: str | None, name: str, verb: str, version: int | None, as_json: bool) -> None:

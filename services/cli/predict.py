@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
+from services.cli.explain import explain_answer
 from services.cli.options import AsJson, Key, Url
 from services.cli.server_client import ServerClient, reason_of
 from services.cli.terminal import Exit, bar, err, fail, out, print_json
@@ -22,6 +23,9 @@ def predict(
     model: Annotated[str | None, typer.Option(help="The model's name; not needed when the server has one.")] = None,
     version: Annotated[int | None, typer.Option(help="Pins a version of the model.")] = None,
     top_k: Annotated[int, typer.Option(min=1, max=100, help="How many predictions for each picture.")] = 5,
+    explain: Annotated[
+        Path | None, typer.Option(metavar="PNG", help="Of one picture: writes it with what made the answer coloured.")
+    ] = None,
     url: Url = "http://127.0.0.1:8080",
     key: Key = None,
     as_json: AsJson = False,
@@ -30,6 +34,8 @@ def predict(
     missing = [str(path) for path in images if not path.is_file()]
     if missing:
         fail(f"no such file: {', '.join(missing)}", Exit.USAGE)
+    if explain is not None and len(images) > 1:
+        fail("--explain is for one picture: give one", Exit.USAGE)
     answers: list[dict[str, Any]] = []
     refused = False
     with (
@@ -57,6 +63,9 @@ def predict(
             show_answer(answer)
     if refused:
         raise typer.Exit(Exit.REFUSED)
+    if explain is not None:
+        with ServerClient(url, key=key) as server:
+            explain_answer(server, images[0], answers[0], explain)
 
 
 def only_model(server: ServerClient) -> str:

@@ -40,9 +40,9 @@ class Supervisor:
         """`failed` gets the name of the first service that cannot run at all."""
         self._keepers = [asyncio.create_task(self._keep(service), name=service.name) for service in self._services]
 
-    def start_later(self, service: Service, *, after: str) -> None:
-        """The same for one that the first ones need not wait for; `stop` ends it after the named one."""
-        place = [each.name for each in self._services].index(after) + 1
+    def start_later(self, service: Service, *, after: str | None) -> None:
+        """The same for one that the first ones need not wait for; `stop` ends it after the named one, or first."""
+        place = 0 if after is None else [each.name for each in self._services].index(after) + 1
         self._services = [*self._services[:place], service, *self._services[place:]]
         self._keepers.append(asyncio.create_task(self._keep(service), name=service.name))
 

@@ -58,6 +58,9 @@ def up(
             help="Carry releases out on this machine.",
         ),
     ] = True,
+    web: Annotated[
+        bool, typer.Option("--web/--no-web", envvar="GRAYSCALE_WITH_WEB", help="Serve the pages on this machine.")
+    ] = True,
     require_key: Annotated[
         bool,
         typer.Option("--require-key", envvar="GRAYSCALE_REQUIRE_KEY", help="Predictions need a key from the start."),
@@ -70,22 +73,21 @@ def up(
     """Serve every model of a repository, and print one line `ready http://HOST:PORT` when they answer."""
     if not models.is_dir():
         fail(f"{models} is not a directory: name a model repository with --models", Exit.USAGE)
+    ports = {"PORT": port, "GRPC_PORT": grpc_port, "HTTP_PORT": http_port, "METRICS_PORT": metrics_port}
     environment = {
         **os.environ,
         "GRAYSCALE_HOST": host,
-        "GRAYSCALE_PORT": str(port),
         "GRAYSCALE_DATA_DIR": str(data_dir.resolve()),
         "GRAYSCALE_MODELS": str(models.resolve()),
         "GRAYSCALE_PROCESSES": str(processes or len(os.sched_getaffinity(0))),
-        "GRAYSCALE_GRPC_PORT": str(grpc_port),
-        "GRAYSCALE_HTTP_PORT": str(http_port),
-        "GRAYSCALE_METRICS_PORT": str(metrics_port),
+        **{f"GRAYSCALE_{name}": str(number) for name, number in ports.items()},
     }
     environment |= _secured(require_key, tls_cert, tls_key)
     log_as_json("up", _log_level())
     services = _services(environment, data_dir, with_model_server=model_server)
     later = _later(environment, worker=worker, controller=controller)
-    raise typer.Exit(asyncio.run(_run(services, later, "https" if tls_cert else "http", host, port)))
+    pages = Service("web", ("web",), _pages_environment(environment, host, port)) if web else None
+    raise typer.Exit(asyncio.run(_run(services, later, pages, "https" if tls_cert else "http", host, port)))
 
 
 def _secured(require_key: bool, certificate: Path | None, key: Path | None) -> dict[str, str]:
@@ -123,6 +125,15 @@ def _later(environment: Mapping[str, str], *, worker: bool, controller: bool) ->
     return services
 
 
+def _pages_environment(environment: Mapping[str, str], host: str, port: int) -> dict[str, str]:
+    """Where the pages find the API, and where they are found: beside it, unless it is said otherwise."""
+    certificate = environment.get("GRAYSCALE_TLS_CERT")
+    reachable = _reachable(host)
+    shown = f"[{reachable}]" if ":" in reachable else reachable
+    own = {"GRAYSCALE_WEB_HOST": host, "GRAYSCALE_API_URL": f"{'https' if certificate else 'http'}://{shown}:{port}"}
+    return {**own, **({"GRAYSCALE_API_CA": certificate} if certificate else {}), **environment}
+
+
 def _has_redis(environment: Mapping[str, str]) -> bool:
     return any(name in environment for name in ("GRAYSCALE_REDIS_URL", "GRAYSCALE_REDIS_URL_FILE"))
 
@@ -134,7 +145,9 @@ def _log_level() -> str:
         fail(str(error), Exit.USAGE)
 
 
-async def _run(services: list[Service], later: list[Service], scheme: str, host: str, port: int) -> int:
+async def _run(
+    services: list[Service], later: list[Service], pages: Service | None, scheme: str, host: str, port: int
+) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -148,6 +161,8 @@ async def _run(services: list[Service], later: list[Service], scheme: str, host:
     if not stopping.done() and not supervisor.failed.done():
         for service in later:
             supervisor.start_later(service, after="api")
+        if pages is not None:
+            supervisor.start_later(pages, after=None)  # it ends first: what it passes on needs the others
     await asyncio.wait((stopping, supervisor.failed), return_when=asyncio.FIRST_COMPLETED)
     announce.cancel()
     failed = supervisor.failed.result() if supervisor.failed.done() else None

@@ -8,7 +8,6 @@ import signal
 from collections.abc import Coroutine
 from typing import Any
 
-from services.controller.counters import render
 from services.controller.parts import ControllerParts, build_parts
 from services.controller.settings import PORT, ControllerSettings
 from services.controller.tick import LeadsNoMore
@@ -48,7 +47,7 @@ class ControllerProcess:
         server = HealthServer(
             HealthApp(
                 lambda: [reason for reason in (parts.leadership.away, self._away) if reason],
-                lambda: render(parts.counters, leads=parts.leadership.held),
+                parts.metrics,
             )
         )
         await server.start(listening)
@@ -92,6 +91,7 @@ class ControllerProcess:
             self._revision = None
             _log.warning("a look was broken off: another controller may lead")
         except (Unavailable, TimeoutError) as error:
+            parts.counters.store_errors += 1
             if not self._away:
                 _log.warning("releases cannot be looked at", extra={"reason": str(error) or "it took too long"})
             self._away, self._revision = "releases cannot be looked at: a store is away", None

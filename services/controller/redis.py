@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 
 from services.controller.lease import Taken
 from services.shared.cancellation import heeding_cancellation
+from services.shared.clock import Clock, SystemClock
 from services.shared.errors import Unavailable
 from services.shared.redis_url import close_redis_client, parse_redis_url, redis_client
 
@@ -16,14 +17,15 @@ KEY = "grayscale:controller:leader"
 
 # Take it where nobody has it, renew it where it is one's own.
 _TAKE = """
+local now = redis.call('TIME')
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
-  return 2
+  return {2, now[1], now[2]}
 end
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
-  return 1
+  return {1, now[1], now[2]}
 end
-return 0
+return {0, now[1], now[2]}
 """
 _GIVE_BACK = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
@@ -37,15 +39,20 @@ T = TypeVar("T")
 
 
 class RedisLease:
-    """A Lease that all controllers share; it belongs to one event loop."""
+    """A Lease that all controllers share; it belongs to one event loop. `clock_offset_s` is this machine's clock minus
+    the store's, once that has answered."""
 
-    def __init__(self, url: str, *, timeout_s: float = 0.5) -> None:
+    def __init__(self, url: str, *, clock: Clock | None = None, timeout_s: float = 0.5) -> None:
+        self._clock = clock or SystemClock()
+        self.clock_offset_s: float | None = None
         self._redis = redis_client(parse_redis_url(url), timeout_s=timeout_s)
         self._take = self._redis.register_script(_TAKE)
         self._give_back = self._redis.register_script(_GIVE_BACK)
 
     async def take(self, holder: str, ttl_s: float) -> Taken:
-        return _SAID[await _answer(self._take(keys=[KEY], args=[holder, int(1000 * ttl_s)]))]
+        said, seconds, microseconds = await _answer(self._take(keys=[KEY], args=[holder, int(1000 * ttl_s)]))
+        self.clock_offset_s = self._clock.now() - int(seconds) - int(microseconds) / 1e6
+        return _SAID[said]
 
     async def give_back(self, holder: str) -> None:
         await _answer(self._give_back(keys=[KEY], args=[holder]))

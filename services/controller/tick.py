@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from services.controller.actions import act
 from services.controller.bookkeeping import Record, add_points, keep_looks, look_of
-from services.controller.counters import ControllerCounters
+from services.controller.counters import ControllerCounters, LookedAt
 from services.controller.evidence_in_turns import EvidenceInTurns, turns_of
 from services.controller.judge import Judgement, Question, judge_many
 from services.controller.lease import Leadership
@@ -106,8 +106,8 @@ class Controller:
         at = {"now": self._clock.now(), "monotonic": self._clock.monotonic()}
         await keep_looks(self._stores.observations, records, **at)
         await add_points(self._stores.observations, records, **at)
-        self._counters.phases = Counter(record.release.state.phase for record in records)
-        self._counters.looks.observe(self._clock.monotonic() - began)
+        seen = [LookedAt(each.release, each.remembered.judgement.verdict.outcome) for each in records]
+        self._counters.looked(seen, seconds=self._clock.monotonic() - began, at=at["now"])
         hurry = any(_waits(record.release.state) for record in records)
         return Looked(known.revision, hurry, turns_of(len(releases)))
 
@@ -168,6 +168,7 @@ class Controller:
                 continue
             name = release.state.release
             remembered = self._remembered[name]
+            _tell(release, remembered, judgement)
             remembered.judgement, remembered.evidence = judgement, evidence[name]
             remembered.place, remembered.answers = place_of(release.plan, release.state), self._queries.number
             self._counters.verdicts[judgement.verdict.outcome] += 1
@@ -240,8 +241,8 @@ class Controller:
             self._counters.rollbacks += after.phase is Phase.ROLLING_BACK
             self._counters.promotions += after.phase is Phase.PROMOTED
         if advanced.event is not None:
-            about = {"release": after.release, "phase": after.phase.value, "weight": after.weight, "why": after.reason}
-            _log.info("a release goes on", extra=about)
+            of = {"release": after.release, "model": release.plan.model, "step": after.step, "phase": after.phase}
+            _log.info("a release goes on", extra={**of, "weight": after.weight, "why": after.reason})
         return written
 
     async def _set_cells(self, record: Record, advanced: Advanced, cells: tuple[int, ...]) -> Advanced:
@@ -258,6 +259,14 @@ class Controller:
         self._check_lease()
         await self._stores.observations.keep_look(named.release, look_of(record, self._clock.now()))
         return replace(advanced, state=replace(advanced.state, cells=cells))
+
+
+def _tell(release: Release, remembered: Remembered, judgement: Judgement) -> None:
+    """A line where a verdict is another than the last, or of another step: its numbers change every second."""
+    plan, state, verdict = release.plan, release.state, judgement.verdict
+    if remembered.place != place_of(plan, state) or verdict.outcome is not remembered.judgement.verdict.outcome:
+        of = {"release": state.release, "model": plan.model, "step": state.step, "phase": state.phase}
+        _log.info("a verdict", extra={**of, "outcome": verdict.outcome, "why": verdict.reason})
 
 
 def _is_taken_back(state: ReleaseState) -> bool:

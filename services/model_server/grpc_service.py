@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 import grpc
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+from services.model_server.calls import Call, Calls
 from services.model_server.grpc_status import status_code_of
 from services.shared.errors import ServingError, Unsupported
 from services.shared.oip import grpc_wire
 from services.shared.oip.handler import ProtocolHandler
+from services.shared.oip.http_app import log_of
 
 T = TypeVar("T")
 Guard = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -24,12 +26,13 @@ class GrpcInferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # ty
     """The servicer. A client's cancel reaches the handler: grpc.aio cancels the coroutine that serves the call.
 
     `guard` is awaited before each repository call with the metadata as ASGI-like headers, and may raise
-    Unauthenticated or Forbidden.
+    Unauthenticated or Forbidden. `calls` keeps what is counted and logged.
     """
 
-    def __init__(self, handler: ProtocolHandler, guard: Guard | None = None) -> None:
+    def __init__(self, handler: ProtocolHandler, guard: Guard | None = None, calls: Calls | None = None) -> None:
         self._handler = handler
         self._guard = guard
+        self._calls = calls or Calls()
 
     async def ServerLive(self, request: Any, context: Any) -> Any:  # noqa: N802 - named by the schema
         return service_pb2.ServerLiveResponse(live=not self._handler.exiting)
@@ -73,18 +76,26 @@ class GrpcInferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # ty
         return await _answered(context, answer())
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802
-        async def answer() -> Any:
-            decoded = grpc_wire.decode_request(request)
-            return grpc_wire.encode_response(await self._handler.infer(decoded, timeout_s=context.time_remaining()))
+        call = self._begin("ModelInfer", context)
 
-        return await _answered(context, answer())
+        async def answer() -> Any:
+            try:
+                decoded = grpc_wire.decode_request(request)
+                response = await self._handler.infer(decoded, timeout_s=context.time_remaining())
+            except ServingError:
+                call.model = await self._known(request)
+                raise
+            call.model, call.log = request.model_name, log_of(response)
+            return grpc_wire.encode_response(response)
+
+        return await _answered(context, answer(), call)
 
     async def RepositoryIndex(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def answer() -> Any:
             await self._check(request, context)
             return grpc_wire.encode_index(await self._handler.index(ready_only=request.ready))
 
-        return await _answered(context, answer())
+        return await _answered(context, answer(), self._begin("RepositoryIndex", context))
 
     async def RepositoryModelLoad(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def answer() -> Any:
@@ -92,7 +103,9 @@ class GrpcInferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # ty
             await self._handler.load(request.model_name, grpc_wire.parameters_of(request.parameters))
             return service_pb2.RepositoryModelLoadResponse()
 
-        return await _answered(context, answer())
+        call = self._begin("RepositoryModelLoad", context)
+        call.log = {"model": request.model_name[:128]}
+        return await _answered(context, answer(), call)
 
     async def RepositoryModelUnload(self, request: Any, context: Any) -> Any:  # noqa: N802
         async def answer() -> Any:
@@ -100,7 +113,9 @@ class GrpcInferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # ty
             await self._handler.unload(request.model_name, grpc_wire.parameters_of(request.parameters))
             return service_pb2.RepositoryModelUnloadResponse()
 
-        return await _answered(context, answer())
+        call = self._begin("RepositoryModelUnload", context)
+        call.log = {"model": request.model_name[:128]}
+        return await _answered(context, answer(), call)
 
     async def ModelStreamInfer(self, request_iterator: Any, context: Any) -> Any:  # noqa: N802
         await _refuse(context, "streaming inference is not served here: send each request with ModelInfer")
@@ -129,6 +144,17 @@ class GrpcInferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # ty
     async def LogSettings(self, request: Any, context: Any) -> Any:  # noqa: N802
         await _refuse(context, "log settings cannot be changed while the server runs")
 
+    def _begin(self, method: str, context: Any) -> Call:
+        return self._calls.begin(method, dict(context.invocation_metadata() or ()))
+
+    async def _known(self, request: Any) -> str:
+        """The model that a request names, where there is one."""
+        try:
+            version = grpc_wire.version_of(request.model_version)
+        except ServingError:
+            return ""
+        return str(request.model_name) if await self._handler.knows(request.model_name, version) else ""
+
     async def _check(self, request: Any, context: Any) -> None:
         if self._guard is not None:
             headers = [(key.encode(), _as_bytes(value)) for key, value in context.invocation_metadata() or ()]
@@ -137,15 +163,21 @@ class GrpcInferenceService(service_pb2_grpc.GRPCInferenceServiceServicer):  # ty
             raise Unsupported("there is only one repository: leave repository_name empty", field="repository_name")
 
 
-async def _answered(context: Any, answer: Awaitable[T]) -> T:
+async def _answered(context: Any, answer: Awaitable[T], call: Call | None = None) -> T:
     """The answer, or the call ended with the status of what went wrong."""
+    code, detail = grpc.StatusCode.CANCELLED, ""
     try:
-        return await answer
+        answered = await answer
+        code = grpc.StatusCode.OK
+        return answered
     except ServingError as error:
         code, detail = status_code_of(error), error.detail
     except Exception:
         logger.exception("a gRPC call failed")
         code, detail = grpc.StatusCode.INTERNAL, "internal error"
+    finally:
+        if call is not None:
+            call.end(code)
     await context.abort(code, detail)
     raise AssertionError("abort ends the call")
 

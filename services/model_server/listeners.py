@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import socket
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,14 +15,13 @@ import uvicorn
 from grpc_health.v1 import health_pb2_grpc
 from tritonclient.grpc import service_pb2_grpc
 
+from services.model_server.calls import Calls, LoggedApp
 from services.model_server.grpc_health import GrpcHealthService
 from services.model_server.grpc_service import GrpcInferenceService, Guard
 from services.model_server.metrics import MetricsApp
 from services.shared.asgi import AsgiApp, BodyLimits
-from services.shared.model_ref import ModelRef
 from services.shared.oip.handler import ProtocolHandler
 from services.shared.oip.http_app import build_oip_app
-from services.shared.telemetry.base import ModelMetrics
 
 _KEEP_ALIVE_S = 75  # longer than the idle time of usual client pools, so that they close a connection, not we
 
@@ -54,20 +53,24 @@ class Listeners:
     def __init__(
         self,
         handler: ProtocolHandler,
-        metrics: Callable[[], Mapping[ModelRef, ModelMetrics]],
+        metrics: Callable[[], bytes],
         *,
         max_message_bytes: int,
         max_connection_age_s: float = 0.0,
         guard: Guard | None = None,
         tls: TlsFiles | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self._tls = tls
+        calls = calls or Calls()
         self._health = GrpcHealthService(handler.ready)
         self._grpc = grpc.aio.server(options=_grpc_options(max_message_bytes, max_connection_age_s))
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(GrpcInferenceService(handler, guard), self._grpc)
+        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(
+            GrpcInferenceService(handler, guard, calls), self._grpc
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         limits = BodyLimits(max_bytes=max_message_bytes)
-        self._http = HttpListener(build_oip_app(handler, limits=limits, guard=guard), tls=tls)
+        self._http = HttpListener(LoggedApp(build_oip_app(handler, limits=limits, guard=guard), calls), tls=tls)
         self._metrics = HttpListener(MetricsApp(metrics))
 
     async def start(self, wanted: Addresses) -> Addresses:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from services.shared.asgi import Answer, Receive, Scope, Send, send_answer
-from services.shared.model_ref import ModelRef
-from services.shared.telemetry.base import ModelMetrics
-from services.shared.telemetry.process_memory import render_memory
-from services.shared.telemetry.prometheus import CONTENT_TYPE, render
+from services.shared.telemetry.exposition import CONTENT_TYPE
 
 
 class MetricsApp:
-    """A plain ASGI app."""
+    """A plain ASGI app; `render` gives Prometheus' text format."""
 
-    def __init__(self, models: Callable[[], Mapping[ModelRef, ModelMetrics]]) -> None:
-        self._models = models
+    def __init__(self, render: Callable[[], bytes]) -> None:
+        self._render = render
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] != "/metrics":
@@ -24,5 +20,4 @@ class MetricsApp:
         elif scope["method"] not in ("GET", "HEAD"):
             await send_answer(send, Answer(405, headers={"allow": "GET, HEAD"}))
         else:
-            text = render(self._models()) + render_memory([os.getpid()]).encode()
-            await send_answer(send, Answer(200, text, {"content-type": CONTENT_TYPE}))
+            await send_answer(send, Answer(200, self._render(), {"content-type": CONTENT_TYPE}))

@@ -12,6 +12,7 @@ import uvloop
 from services.model_server.listeners import Addresses
 from services.model_server.parts import ModelServerParts, build_parts
 from services.model_server.settings import ModelServerSettings
+from services.shared.tracing.base import FLUSH_S
 
 Announce = Callable[[Addresses], None]
 
@@ -47,6 +48,10 @@ async def serve(
     finally:
         await parts.listeners.stop(settings.finish_s)
         await parts.serving.close(settings.finish_s)
+        if parts.calls.log is not None:
+            parts.calls.log.flush()
+        if parts.calls.tracing.sink is not None:
+            await asyncio.to_thread(parts.calls.tracing.sink.close, FLUSH_S)
 
 
 async def _run(settings: ModelServerSettings) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.shared.engine.load_guard import TRIAL_TIMEOUT_S, trial_timeout_s
 from services.shared.settings import LOG_LEVELS, SettingsError, Variables, is_loopback, tls_files
+from services.shared.tracing.settings import TracingSettings, tracing_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class ModelServerSettings:
     process of its own before it is loaded; 0: it is not tried. `max_connection_age_s`: gRPC connections are ended, once
     their calls are, so that callers look again for whom to call; 0: they are kept. With `admin_key`, repository calls
     need it as a bearer token; it is required where other machines reach the ports. With a certificate, gRPC and HTTP
-    speak TLS.
+    speak TLS. `access_log`: there is a line for each call.
     """
 
     models_dir: Path
@@ -39,6 +40,8 @@ class ModelServerSettings:
     tls_certificate: Path | None = None
     tls_key: Path | None = None
     log_level: str = "info"
+    access_log: bool = True
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     @property
     def is_loopback(self) -> bool:
@@ -76,4 +79,6 @@ def model_server_settings(values: Mapping[str, str]) -> ModelServerSettings:
         tls_certificate=certificate,
         tls_key=key,
         log_level=variables.word("GRAYSCALE_LOG_LEVEL", "info", LOG_LEVELS),
+        access_log=variables.flag("GRAYSCALE_ACCESS_LOG", True),
+        tracing=tracing_settings(values),
     )

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 
 from services.shared.clock import Clock
+from services.shared.drift.base import Glimpse
+from services.shared.drift.sampler import DriftSampler
 from services.shared.errors import ServingError
 from services.shared.imaging.base import DecodedImage
 from services.shared.imaging.classification import best_of
@@ -47,16 +49,16 @@ class Joined:
     """
 
     __slots__ = (
-        *("_clock", "_counters", "_images", "_key_hashes", "_left", "_over", "_reply", "_shadow", "_timer", "_top"),
-        *("_withdraw", "askers", "begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
+        *("_clock", "_counters", "_drift", "_images", "_key_hashes", "_left", "_over", "_reply", "_shadow", "_timer"),
+        *("_top", "_withdraw", "askers", "begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
     )
 
     def __init__(
         self, route: Route, view: ModelView, size: int, counters: ArmCounters | None, reply: Reply, top: int,
-        clock: Clock, shadow: ShadowRunner | None = None,
+        clock: Clock, shadow: ShadowRunner | None = None, drift: DriftSampler | None = None,
     ) -> None:  # fmt: skip
         self.route, self.view, self.size, self._counters, self._shadow = route, view, size, counters, shadow
-        self._reply, self._top, self._clock = reply, top, clock
+        self._reply, self._top, self._clock, self._drift = reply, top, clock, drift
         self.askers: list[object | None] = []
         self.pictures: list[DecodedImage] = []
         self.begun_s: list[float] = []
@@ -128,6 +130,8 @@ class Joined:
         if self._counters is not None:
             self._count(self._counters, best, scores, ended_s)
         self._reply(self, Outcome(best, scores, result.infer_s, ended_s))
+        if self._drift is not None and ended_s >= self._drift.due_s:
+            self._show(self._drift, best, scores)
         if self._shadow is not None:
             self._mirror(self._shadow, given)
 
@@ -144,6 +148,13 @@ class Joined:
             if asker is not None and shadow.wants(self.route):
                 said = Said(self.view, (given[i],))
                 shadow.offer(Mirrored(self.route, self._key_hashes[i], self._images[i], self.pictures[i], said))
+
+    def _show(self, drift: DriftSampler, best: list[list[int]], scores: list[list[float]]) -> None:
+        there = [i for i, asker in enumerate(self.askers) if asker is not None]
+        if there:
+            i = there[drift.drawn(len(there))]
+            picture, ref = self.pictures[i], self.route.ref
+            drift.offer(Glimpse(ref, picture.tensor, picture.width, picture.height, best[i][0], scores[i][0]))
 
     def _too_long(self) -> None:
         withdraw = self._withdraw
@@ -174,13 +185,15 @@ class BriefPredictor:
 
     It answers only what goes well. Whatever is unusual, or goes wrong, it leaves to `Predictor`, which finds the same
     and says so: every error has one source. All requests have one `reply` and one `top`; `end_turn` is to be called
-    soon after every `take`.
+    soon after every `take`, and again as long as it says so.
     """
 
     def __init__(
-        self, runs: BriefRuns | None, router: Router, views: ModelViews, clock: Clock, shadow: ShadowRunner
-    ) -> None:
+        self, runs: BriefRuns | None, router: Router, views: ModelViews, clock: Clock, shadow: ShadowRunner,
+        drift: DriftSampler | None = None,
+    ) -> None:  # fmt: skip
         self._runs, self._router, self._views, self._clock, self._shadow = runs, router, views, clock, shadow
+        self._drift = drift
         self._monotonic = clock.monotonic
         # Of this turn. A route is found by its identity: there is one for each arm, and its hash takes a microsecond.
         self._routes: dict[str, Route] = {}
@@ -203,7 +216,7 @@ class BriefPredictor:
             else:
                 self._routes[model] = route
         joined: Joined | None = self._groups.get(id(route), _UNSEEN)
-        if joined is _UNSEEN:
+        if joined is _UNSEEN or (joined is not None and joined.done()):  # all who asked have left
             joined = self._groups[id(route)] = self._group(route, reply, top)
         if joined is None:
             return None
@@ -216,14 +229,19 @@ class BriefPredictor:
             joined.run(self._runs)
         return joined
 
-    def end_turn(self) -> None:
-        """Runs what was taken."""
-        groups = list(self._groups.values())
+    def end_turn(self) -> bool:
+        """Runs one of the groups that were taken, the oldest; whether others are left for the next turn.
+
+        Two arms of a release, or two models, that all have their run in every turn have small ones, which cost more by
+        the picture: those left gather what comes meanwhile.
+        """
         self._routes.clear()
-        self._groups.clear()
-        for joined in groups:
+        while self._groups:
+            joined = self._groups.pop(next(iter(self._groups)))
             if joined is not None and self._runs is not None:
                 joined.run(self._runs)
+                break
+        return bool(self._groups)
 
     def _group(self, route: Route, reply: Reply, top: int) -> Joined | None:
         view, runs = self._views.known(route.ref), self._runs
@@ -233,7 +251,7 @@ class BriefPredictor:
         if not size:
             return None
         shadow = None if route.shadow is None else self._shadow
-        return Joined(route, view, size, self._router.counters.of(route), reply, top, self._clock, shadow)
+        return Joined(route, view, size, self._router.counters.of(route), reply, top, self._clock, shadow, self._drift)
 
 
 _UNSEEN: Any = object()

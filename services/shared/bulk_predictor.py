@@ -22,6 +22,7 @@ from services.shared.priority import Priority
 from services.shared.release.routing import Route
 from services.shared.router import Passage, Router
 from services.shared.tensors import Array
+from services.shared.tracing.span import inner_span
 
 _CALLS_AT_ONCE = 8  # so many batches wait in the model's queue at most: enough to keep it busy, too few to fill it
 
@@ -128,7 +129,10 @@ class BulkPredictor:
         """For pictures that one version answers."""
         try:
             view = await self._views.get(ref)
-            decoded = await self._decode(view.preprocess, images)
+            with inner_span("decode") as span:
+                if span is not None:
+                    span.attributes["grayscale.images"] = len(images)
+                decoded = await self._decode(view.preprocess, images)
             good = [image for image in decoded if isinstance(image, DecodedImage)]
             rows = await self._infer(view, good, request)
         except ServingError as error:

@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
 from collections.abc import Callable, Generator
+from pathlib import Path
 
 import orjson
 import uvicorn
@@ -39,12 +41,14 @@ class HealthApp:
 
 
 class HealthServer:
-    """uvicorn in a running loop; whoever owns the process handles its signals."""
+    """uvicorn in a running loop; whoever owns the process handles its signals. When it stops, requests in work have
+    `finish_s`. `tls`: the files of a certificate and its key."""
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp, *, finish_s: float = 1.0, tls: tuple[Path, Path] | None = None) -> None:
+        certificate, key = tls or (None, None)
         config = uvicorn.Config(
             app, lifespan="off", ws="none", log_config=None, access_log=False, server_header=False,
-            timeout_graceful_shutdown=1,
+            timeout_graceful_shutdown=math.ceil(finish_s), ssl_certfile=certificate, ssl_keyfile=key,
         )  # fmt: skip
         self._server = _QuietServer(config)
         self._serving: asyncio.Task[None] | None = None
@@ -71,8 +75,12 @@ def listen(host: str, port: int | None, default: int) -> socket.socket:
     when there is none to be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, default if port is None else port), family=family)
+        listening = socket.create_server((host, default if port is None else port), family=family)
     except OSError:
         if port is not None:
             raise
-        return socket.create_server((host, 0), family=family)
+        listening = socket.create_server((host, 0), family=family)
+    # Of sockets that were not made with a protocol asyncio does not do it itself, and each answer but the first of a
+    # connection would wait 40 ms for the other side's acknowledgement. Accepted ones inherit it.
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listening

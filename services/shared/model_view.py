@@ -53,12 +53,19 @@ class ModelView:
 
     def interpret(self, row: tuple[Array, ...], image: DecodedImage, top: int) -> ImageAnswer:
         """Raises InferenceFailed."""
-        said = self.postprocess.interpret(row, image, self.labels, top)
-        if isinstance(said, tuple):
-            return ImageAnswer(said, image.width, image.height, image.format)
-        if isinstance(said, Segmentation):
-            return ImageAnswer((), image.width, image.height, image.format, segmentation=said)
-        return ImageAnswer((), image.width, image.height, image.format, embedding=said)
+        return interpret(self.postprocess, row, image, self.labels, top)
+
+
+def interpret(
+    postprocess: Postprocessor, row: tuple[Array, ...], image: DecodedImage, labels: tuple[str, ...], top: int
+) -> ImageAnswer:
+    """One picture's outputs as its answer. Raises InferenceFailed."""
+    said = postprocess.interpret(row, image, labels, top)
+    if isinstance(said, tuple):
+        return ImageAnswer(said, image.width, image.height, image.format)
+    if isinstance(said, Segmentation):
+        return ImageAnswer((), image.width, image.height, image.format, segmentation=said)
+    return ImageAnswer((), image.width, image.height, image.format, embedding=said)
 
 
 class ModelViews:

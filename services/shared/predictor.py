@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from services.shared.answer import Answer, ImageAnswer, Timings
+from services.shared.answer_glimpse import glimpse_of
 from services.shared.brief_predictor import BriefPredictor
 from services.shared.clock import Clock, SystemClock
+from services.shared.drift.sampler import DriftSampler
 from services.shared.errors import DeadlineExceeded, InvalidInput
 from services.shared.imaging.base import DecodedImage, Preprocessor
 from services.shared.infer_pictures import infer_pictures
@@ -21,6 +23,7 @@ from services.shared.shadow import Mirrored, ShadowBounds, ShadowRunner
 from services.shared.shadow_comparison import Said
 from services.shared.tensor_predictor import TensorPredictor
 from services.shared.tensors import Array
+from services.shared.tracing.span import note, open_span
 
 
 class Predictor:
@@ -28,6 +31,7 @@ class Predictor:
 
     `brief` and `tensors` are other ways to the same models and arms. What a release mirrors is asked of the version in
     its shadow behind the answer, within the bounds of `shadow`, and not while the process is `draining`: see shadow.py.
+    `drift` is shown a few of the pictures that are answered.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class Predictor:
         clock: Clock | None = None,
         shadow: ShadowBounds | None = None,
         draining: Callable[[], bool] = lambda: False,
+        drift: DriftSampler | None = None,
     ) -> None:
         self._client = client
         self._router = router
@@ -49,7 +54,8 @@ class Predictor:
         self._pool = ThreadPoolExecutor(decode_threads, thread_name_prefix="decode")
         bounds = shadow or ShadowBounds()
         self.shadow = ShadowRunner(client, router, self._views, self._pool, self._clock, bounds, draining=draining)
-        self.brief = BriefPredictor(client.brief, router, self._views, self._clock, self.shadow)
+        self._drift = drift
+        self.brief = BriefPredictor(client.brief, router, self._views, self._clock, self.shadow, drift)
         self.tensors = TensorPredictor(client, router, self._views, self.shadow, self._clock)
 
     def close(self) -> None:
@@ -106,6 +112,8 @@ class Predictor:
         view = await self._views.get(route.ref)
         decoded = await self._decode(view.preprocess, images, timeout_s)
         decoded_at = self._clock.monotonic()
+        if open_span() is not None:
+            note("decode", begin, decoded_at, {"grayscale.images": len(images)})
         left_s = None if timeout_s is None else timeout_s - (decoded_at - begin)
         if left_s is not None and left_s <= 0:
             raise DeadlineExceeded("the deadline passed while the image was decoded")
@@ -115,6 +123,9 @@ class Predictor:
         if route.shadow is not None and self.shadow.wants(route):
             said = Said(view, inferred.rows[0])
             self.shadow.offer(Mirrored(route, passage.key_hash, images[0], decoded[0], said))
+        if self._drift is not None and begin + total_s >= self._drift.due_s:
+            i = self._drift.drawn(len(decoded))
+            self._drift.offer(glimpse_of(route.ref, view.postprocess.task, decoded[i], results[i]))
         seconds = (decoded_at - begin, inferred.queue_s, inferred.infer_s, total_s)
         timings = Timings(*(round(1000 * s, 3) for s in seconds))
         return Answer(route, results, timings)

@@ -24,6 +24,7 @@ from services.shared.release.routing import Route
 from services.shared.router import Router
 from services.shared.shadow_comparison import Comparison, Said, compare
 from services.shared.tensors import Array
+from services.shared.tracing.span import outside
 
 _BUSY_S = 0.01  # how long between two looks at a process that is answering somebody
 _QUIET_S = 0.002  # the pause that a client makes between an answer and its next request is shorter
@@ -150,7 +151,7 @@ class ShadowRunner:
         self._held_bytes += size
         self._waiting.append(_Copy(mirrored, ref, counters, self._clock.monotonic() + bounds.timeout_s, size))
         if len(self._tasks) < bounds.at_once:
-            task = asyncio.get_running_loop().create_task(self._run(), name="shadow")
+            task = asyncio.get_running_loop().create_task(self._run(), name="shadow", context=outside())
             self._tasks.add(task)
 
     async def _run(self) -> None:

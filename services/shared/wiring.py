@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,9 @@ from services.shared.inference.remote_control import RemoteControl
 from services.shared.model_ref import ModelRef
 from services.shared.repository.disk import DiskRepository
 from services.shared.telemetry.base import ModelMetrics
+from services.shared.tracing.base import TraceContext
+from services.shared.tracing.settings import TracingSettings
+from services.shared.tracing.span import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,10 @@ class Serving(abc.ABC):
     def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
         """What the engine in this process has counted; empty when there is none."""
         return {}
+
+    def version_states(self) -> Sequence[str]:
+        """The state of every version that this process has, or should have: see RefReport."""
+        return ()
 
     def lacks(self, ref: ModelRef) -> bool:
         """Whether models are loaded by this process itself, and this version is not, or not yet."""
@@ -134,6 +141,9 @@ class LocalServing(Serving):
     def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
         return self._engine.metrics()
 
+    def version_states(self) -> Sequence[str]:
+        return [report.state for report in self._reconciler.reports.values()]
+
 
 def _guard(settings: ServingSettings) -> LoadGuard | None:
     if not settings.trial_timeout_s:
@@ -144,11 +154,13 @@ def _guard(settings: ServingSettings) -> LoadGuard | None:
 
 @dataclass(frozen=True, slots=True)
 class RemoteSettings:
-    """A model server: its gRPC address, the key that it asks for, and (for TLS) a file of certificates to trust."""
+    """A model server: its gRPC address, the key that it asks for, and (for TLS) a file of certificates to trust.
+    `untraced` is what calls say that belong to no trace."""
 
     url: str
     key: str = ""
     ca: Path | None = None
+    untraced: TraceContext | None = None
 
 
 class RemoteServing(Serving):
@@ -162,7 +174,7 @@ class RemoteServing(Serving):
         store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self.follower = FleetFollower(store)
         tls = Tls(remote.ca.read_bytes()) if remote.ca else None
-        self.client = TritonInference(remote.url, api_key=remote.key or None, tls=tls)
+        self.client = TritonInference(remote.url, api_key=remote.key or None, tls=tls, untraced=remote.untraced)
         self._control = RemoteControl(self.client, store)
         self.control = self._control
         self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
@@ -190,6 +202,16 @@ class RemoteServing(Serving):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.client.close()
+
+
+def tracer_of(settings: TracingSettings, *, service: str, instance: str) -> Tracer | None:
+    """What begins this process's spans; None where tracing is off, and then nothing of it is imported. To be called in
+    the process that traces."""
+    if settings.endpoint is None:
+        return None
+    from services.shared.tracing.otlp import OtlpSpans
+
+    return Tracer(OtlpSpans(settings.endpoint, service=service, instance=instance))
 
 
 def blob_store(settings: BlobSettings) -> BlobStore:

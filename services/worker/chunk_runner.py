@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from services.shared.clock import Clock
@@ -13,7 +14,9 @@ from services.shared.errors import Unavailable
 from services.shared.jobs.base import JobStore
 from services.shared.jobs.job import ItemResult, Lease, Outcome, Settled
 from services.shared.jobs.queue import POLL_S
+from services.shared.tracing.span import Tracer
 from services.worker.bell import Bell
+from services.worker.chunk_span import chunk_span, trace_id_of
 from services.worker.failure import DRAINED, GivenBack, given_back
 from services.worker.lease_hold import LeaseHold
 from services.worker.work_counters import WorkCounters
@@ -43,10 +46,11 @@ class ChunkRunner:
         source: random.Random,
         *,
         worker_id: str,
+        tracer: Tracer | None = None,
     ) -> None:
         self._store, self._work, self._bell = store, work, bell
         self._counters, self._clock, self._worker_id = counters, clock, worker_id
-        self._source = source
+        self._source, self._tracer = source, tracer
         self._stopping, self._giving_up = asyncio.Event(), asyncio.Event()
 
     def stop(self) -> None:
@@ -83,7 +87,7 @@ class ChunkRunner:
         """Until the lease is settled, lost, or given up. Nothing of it goes on after this returns."""
         self._counters.running += 1
         hold = LeaseHold(self._store, lease, self._clock, asked_s)
-        working = asyncio.create_task(self._settle(lease, asked_s))
+        working = asyncio.create_task(self._traced(lease, asked_s))
         losing = asyncio.create_task(hold.until_lost())
         giving_up = asyncio.create_task(self._giving_up.wait())
         try:
@@ -103,17 +107,29 @@ class ChunkRunner:
             await _ended(working, losing, giving_up)
             self._counters.running -= 1
 
+    async def _traced(self, lease: Lease, asked_s: float) -> Settled:
+        with chunk_span(self._tracer, lease) as span:
+            settled = await self._settle(lease, asked_s)
+            if span is not None:
+                span.attributes["grayscale.outcome"] = settled.outcome.value
+            return settled
+
     async def _settle(self, lease: Lease, asked_s: float) -> Settled:
+        begun_s = self._clock.monotonic()
         try:
             results = await self._work.results(lease)
         except Exception as error:
             back = given_back(error, lease.attempt, self._source)
-            about = {**_about(lease), "attempt": lease.attempt, "reason": back.reason, "retry_in_s": back.retry_in_s}
+            about = {**_about(lease), "reason": back.reason, "retry_in_s": back.retry_in_s}
             _log.warning("a chunk has no results", extra=about)
             return await self._until_told(lambda: self._give_back(lease, back))
+        worked_s = self._clock.monotonic() - begun_s
         settled = await self._until_told(lambda: self._store.complete(lease, results))
         if settled.outcome is Outcome.COMPLETED:
-            self._counters.completed(results, self._clock.monotonic() - asked_s)
+            seconds = self._clock.monotonic() - asked_s
+            self._counters.completed(results, seconds)
+            times = {"work_ms": round(1000 * worked_s, 3), "ms": round(1000 * seconds, 3)}
+            _log.info("a chunk is done", extra={**_about(lease), **said_of(results), **times})
         return settled
 
     async def _give_back(self, lease: Lease, back: GivenBack) -> Settled:
@@ -139,16 +155,24 @@ class ChunkRunner:
 
     def _tell(self, lease: Lease, settled: Settled) -> None:
         self._counters.chunks[settled.outcome] += 1
-        if settled.outcome is Outcome.COMPLETED:
-            _log.debug("a chunk is done", extra=_about(lease))
-        elif settled.outcome is not Outcome.RETRY:
+        if settled.outcome not in (Outcome.COMPLETED, Outcome.RETRY):
             _log.warning("a chunk ended otherwise", extra={**_about(lease), "outcome": settled.outcome})
         if settled.ended is not None:
             _log.info("a job has ended", extra={"job_id": lease.job_id, "state": settled.ended})
 
 
 def _about(lease: Lease) -> dict[str, object]:
-    return {"job_id": lease.job_id, "first": lease.chunk.first, "items": lease.chunk.size}
+    about: dict[str, object] = {"job_id": lease.job_id, "first": lease.chunk.first, "items": lease.chunk.size}
+    about |= {"asked": lease.request.model, "attempt": lease.attempt}
+    trace_id = trace_id_of(lease)
+    return {**about, "trace_id": trace_id} if trace_id else about
+
+
+def said_of(results: Sequence[ItemResult]) -> dict[str, object]:
+    """What a line says of a chunk's results: how many failed, and how many each version answered as which arm."""
+    served = [(result.result or {}).get("served_by") for result in results]
+    by = Counter(f"{by['model']}/{by['version']} {by['arm']}" for by in served if isinstance(by, dict))
+    return {"failed": sum(result.error is not None for result in results), "served_by": dict(by)}
 
 
 async def _ended(*tasks: asyncio.Task[object]) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from services.shared.courtesy import be_courteous
 from services.shared.health_server import HealthApp, HealthServer, listen
+from services.shared.telemetry.host_metrics import HostMetrics
 from services.shared.telemetry.sum_over_processes import read_total, retire
 from services.worker.settings import METRICS_DIR, PORT, WorkerSettings
 
@@ -41,7 +42,8 @@ class WorkerParent:
         settings, loop = self._settings, asyncio.get_running_loop()
         listening = listen(settings.host, settings.port, PORT)
         host, port = listening.getsockname()[:2]
-        server = HealthServer(HealthApp(self.reasons, lambda: read_total(self._metrics_dir)))
+        host_metrics = HostMetrics(settings.data_dir)
+        server = HealthServer(HealthApp(self.reasons, lambda: read_total(self._metrics_dir) + host_metrics()))
         await server.start(listening)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stopping.set)

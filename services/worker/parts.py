@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass
 
@@ -25,7 +26,10 @@ from services.shared.release_wiring import ReleaseFollowing
 from services.shared.router import Router
 from services.shared.telemetry.prometheus import render
 from services.shared.telemetry.release_metrics import render_releases
+from services.shared.telemetry.span_metrics import render_spans
 from services.shared.telemetry.sum_over_processes import SharedMetrics
+from services.shared.tracing.base import FLUSH_S, SpanSink, TraceContext
+from services.shared.tracing.traceparent import untraced_context
 from services.shared.wiring import (
     LocalServing,
     RemoteServing,
@@ -34,6 +38,7 @@ from services.shared.wiring import (
     ServingSettings,
     blob_store,
     new_process_id,
+    tracer_of,
 )
 from services.worker.bell import Bell
 from services.worker.chunk_runner import ChunkRunner
@@ -64,6 +69,7 @@ class WorkerParts:
     listener: WakeListener
     following: ReleaseFollowing
     shared_metrics: SharedMetrics | None
+    spans: SpanSink | None = None
 
     async def close(self) -> None:
         self.predictor.close()
@@ -72,13 +78,17 @@ class WorkerParts:
         await self.following.close()
         await self.queue.close()
         await self.store.close()
+        if self.spans is not None:
+            await asyncio.to_thread(self.spans.close, FLUSH_S)
 
 
 def build_parts(settings: WorkerSettings) -> WorkerParts:
     """Nothing runs yet: `serving.start()` begins to load. To be called in the loop that will work."""
     clock, source = SystemClock(), random.Random()  # noqa: S311 - it spreads retries
     worker_id = new_process_id("worker")
-    serving = _serving(settings, worker_id)
+    tracer = tracer_of(settings.tracing, service="worker", instance=worker_id)
+    spans = None if tracer is None else tracer.sink
+    serving = _serving(settings, worker_id, None if tracer is None else untraced_context())
     router = Router(serving.follower.resolve, LastKnownRouting(settings.data_dir).read())
     budget = PixelBudget(settings.decode_memory_bytes)
     predictor = BulkPredictor(
@@ -107,7 +117,9 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
 
     def metrics() -> bytes:
         releases = render_releases(router.counters.snapshot(), SOURCE)
-        return render(serving.metrics()) + render_work(counters) + releases
+        return (
+            render(serving.metrics(), serving.version_states()) + render_work(counters) + releases + render_spans(spans)
+        )
 
     return WorkerParts(
         serving,
@@ -116,7 +128,7 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         queue,
         outbound,
         runners=tuple(
-            ChunkRunner(store, work, bell, counters, clock, source, worker_id=f"{worker_id}-{number}")
+            ChunkRunner(store, work, bell, counters, clock, source, worker_id=f"{worker_id}-{number}", tracer=tracer)
             for number in range(settings.runners)
         ),
         keeper=JobKeeper(store, blobs, queue, clock, results_s=rules.results_s),
@@ -124,10 +136,11 @@ def build_parts(settings: WorkerSettings) -> WorkerParts:
         listener=WakeListener(settings.redis_url, bell.ring, name=worker_id),
         following=following,
         shared_metrics=SharedMetrics(settings.metrics_dir, metrics) if settings.metrics_dir else None,
+        spans=spans,
     )
 
 
-def _serving(settings: WorkerSettings, worker_id: str) -> Serving:
+def _serving(settings: WorkerSettings, worker_id: str, untraced: TraceContext | None) -> Serving:
     shared = ServingSettings(
         settings.models_dir,
         settings.data_dir,
@@ -137,6 +150,5 @@ def _serving(settings: WorkerSettings, worker_id: str) -> Serving:
     )
     if not settings.model_server:
         return LocalServing(shared)
-    return RemoteServing(
-        shared, RemoteSettings(settings.model_server, settings.model_server_key, settings.model_server_ca)
-    )
+    key, ca = settings.model_server_key, settings.model_server_ca
+    return RemoteServing(shared, RemoteSettings(settings.model_server, key, ca, untraced))

@@ -14,6 +14,7 @@ from services.shared.jobs.settings import JobStoreSettings, job_store_settings
 from services.shared.outbound.settings import OutboundSettings, outbound_settings
 from services.shared.redis_url import parse_redis_url
 from services.shared.settings import LOG_LEVELS, SettingsError, Variables
+from services.shared.tracing.settings import TracingSettings, tracing_settings
 
 METRICS_DIR = "GRAYSCALE_WORKER_METRICS_DIR"  # set by the parent: where its processes add up their numbers
 PORT = 8003
@@ -51,6 +52,7 @@ class WorkerSettings:
     blobs: BlobSettings = field(default_factory=lambda: BlobSettings(Path(".grayscale/blobs")))
     store: JobStoreSettings = field(default_factory=JobStoreSettings)
     outbound: OutboundSettings = field(default_factory=OutboundSettings)
+    tracing: TracingSettings = field(default_factory=TracingSettings)
 
     @property
     def cores(self) -> int:
@@ -90,6 +92,7 @@ def worker_settings(environment: Mapping[str, str]) -> WorkerSettings:
         blobs=blob_settings(variables, data_dir),
         store=job_store_settings(variables),
         outbound=outbound_settings(variables),
+        tracing=tracing_settings(environment),
     )
 
 

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 
 from services.shared.jobs.job import ItemResult
+from services.shared.telemetry.exposition import exposed, told, told_alone, told_histogram
+from services.shared.telemetry.family import Label, counter, gauge, histogram
 from services.shared.telemetry.histogram import Histogram, HistogramSnapshot
 
 _BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+_ENDS = ("completed", "retry", "split", "buried", "lost")
+_ITEMS = ("done", "failed")
+_RUNNING = gauge("grayscale_jobs_worker_running_chunks", "Chunks now in work here", "chunks")
+_CHUNKS = counter(
+    "grayscale_jobs_worker_chunks_total", "Chunks that ended here, by what became of them", "chunks",
+    Label("outcome", _ENDS),
+)  # fmt: skip
+_IMAGES = counter("grayscale_jobs_worker_items_total", "Images of completed chunks", "images", Label("outcome", _ITEMS))
+_SECONDS = histogram(
+    "grayscale_jobs_chunk_duration_seconds", "From a chunk's claim to its results in the store", "seconds"
+)
+FAMILIES = (_RUNNING, _CHUNKS, _IMAGES, _SECONDS)
 
 
 class WorkCounters:
@@ -32,29 +46,9 @@ class WorkCounters:
 
 def render_work(counters: WorkCounters) -> bytes:
     """Prometheus' text format."""
-    return "\n".join([*_counted(counters), *_latency(counters.seconds), ""]).encode()
-
-
-def _counted(counters: WorkCounters) -> Iterator[str]:
-    yield from _head("grayscale_jobs_worker_running_chunks", "gauge", "Chunks now in work here")
-    yield f"grayscale_jobs_worker_running_chunks {counters.running}"
-    yield from _head("grayscale_jobs_worker_chunks_total", "counter", "Chunks that ended here, by what became of them")
-    for outcome in ("completed", "retry", "split", "buried", "lost"):
-        yield f'grayscale_jobs_worker_chunks_total{{outcome="{outcome}"}} {counters.chunks[outcome]}'
-    yield from _head("grayscale_jobs_worker_items_total", "counter", "Images of completed chunks")
-    for outcome in ("done", "failed"):
-        yield f'grayscale_jobs_worker_items_total{{outcome="{outcome}"}} {counters.items[outcome]}'
-
-
-def _latency(seconds: HistogramSnapshot) -> Iterator[str]:
-    name = "grayscale_jobs_chunk_duration_seconds"
-    yield from _head(name, "histogram", "From a chunk's claim to its results in the store")
-    bounds = [*(repr(bound) for bound in seconds.bounds), "+Inf"]
-    for bound, count in zip(bounds, seconds.cumulative(), strict=True):
-        yield f'{name}_bucket{{le="{bound}"}} {count}'
-    yield f"{name}_sum {seconds.sum!r}"
-    yield f"{name}_count {seconds.count}"
-
-
-def _head(name: str, kind: str, text: str) -> tuple[str, str]:
-    return f"# HELP {name} {text}", f"# TYPE {name} {kind}"
+    return exposed(
+        told_alone(_RUNNING, counters.running),
+        told(_CHUNKS, [((end,), counters.chunks[end]) for end in _ENDS]),
+        told(_IMAGES, [((end,), counters.items[end]) for end in _ITEMS]),
+        told_histogram(_SECONDS, [((), counters.seconds)]),
+    )

@@ -131,6 +131,36 @@ async def test_a_group_that_is_full_does_not_wait_for_the_turns_end() -> None:
     assert [len(inputs["image"]) for inputs, *_ in made.runs.waiters] == [3, 1]
 
 
+async def test_of_two_arms_one_runs_in_a_turn_and_the_other_gathers_what_comes_meanwhile() -> None:
+    made = await bench()
+    (routing,) = made.router.routings.values()
+    made.router.routings = {"pets": replace(routing, arms=(Arm("candidate", PETS, 50.0),))}
+    keys: dict[str, list[bytes]] = {"stable": [], "candidate": []}
+    for key in (str(number).encode() for number in range(50)):
+        keys[made.router.released_route("pets", key, None)[0].arm].append(key)
+    for time in range(2):
+        for arm, its in keys.items():
+            made.take(asker=f"{arm} {time}", key=its[time])
+        assert made.predictor.end_turn()
+        assert len(made.runs.waiters) == time + 1
+    assert not made.predictor.end_turn()
+    for _ in range(3):
+        made.runs.answer()
+    groups = [joined.askers for joined, _ in made.replies]
+    assert groups == [["stable 0"], ["candidate 0", "candidate 1"], ["stable 1"]]
+
+
+async def test_who_comes_after_all_others_left_is_answered() -> None:
+    made = await bench()
+    left = made.take(asker="a")
+    assert left is not None
+    left.leave("a")
+    assert made.take(asker="b") is not left
+    made.predictor.end_turn()
+    made.runs.answer()
+    assert [joined.askers for joined, _ in made.replies] == [["b"]]
+
+
 @pytest.mark.parametrize("released", [True, False])
 async def test_the_next_turn_looks_anew(released: bool) -> None:
     made = await bench(released=released)

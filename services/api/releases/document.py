@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 from services.shared.jobs.job_document import timestamp
@@ -79,6 +80,13 @@ def point_document(point: Point) -> Document:
             for name, arm in point.arms.items()
         },
     }
+
+
+def points_after(points: Iterable[Point], after: str | None) -> list[Document]:
+    """Of a timeline what is later than `after`, a time as documents tell it; all of it where that is None."""
+    documents = map(point_document, points)
+    # Such times have one length, and so the order of their characters.
+    return [document for document in documents if after is None or document["at"] > after]
 
 
 def routing_document(routing: ReleaseRouting) -> Document:

@@ -96,6 +96,7 @@ PLAN_BODY: dict[str, Any] = {
     }
 }
 IF_MATCH_SCHEMA: dict[str, Any] = {"type": "string"}
+MOMENT_PATTERN = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z$"  # a time as documents tell it
 _ETAG = {"ETag": {"description": "the revision, for If-Match", "schema": {"type": "string"}}}
 
 

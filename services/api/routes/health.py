@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 
 from services.api.schemas import Live, NotReadyYet, Ready
 from services.shared.inference.readiness import Readiness
-from services.shared.telemetry.prometheus import CONTENT_TYPE
+from services.shared.telemetry.exposition import CONTENT_TYPE
 
 
 def health_routes(readiness: Readiness, render_metrics: Callable[[], Awaitable[bytes]]) -> APIRouter:

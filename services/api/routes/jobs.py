@@ -13,7 +13,7 @@ from services.api import job_events, job_results
 from services.api.job_events import ProgressReader
 from services.api.job_parts import JobParts, owner_seen
 from services.api.job_results import Pace, ResultReader, Wanted
-from services.api.job_schemas import DeadLetterDocument, DeadLetterList, JobDocument, JobList
+from services.api.job_schemas import DeadLetterDocument, DeadLetterList, JobDocument, JobLimitsDocument, JobList
 from services.shared.blobs.base import check_job_id
 from services.shared.deferred import Deferred
 from services.shared.errors import Overloaded, ServingError
@@ -92,6 +92,16 @@ def _add_reads(router: APIRouter, jobs: Deferred[JobParts]) -> None:
         store = (await jobs.get()).store
         found = await store.list(owner=owner_seen(request.scope), limit=limit, before=before)
         return JobList(jobs=[_shown(job) for job in found])
+
+    @router.get("/limits")  # before `/{job_id}`, which would take it for an id
+    async def limits() -> JobLimitsDocument:
+        """What one job may hold: a larger one is refused, and has to be sent as several."""
+        held = (await jobs.get()).intake.limits
+        return JobLimitsDocument(
+            max_images=held.max_items,
+            max_bytes=min(held.max_total_bytes, held.body.max_bytes),
+            max_image_bytes=held.max_image_bytes,
+        )
 
     @router.get("/{job_id}")
     async def show_job(request: Request, job_id: JobId) -> JobDocument:

@@ -11,8 +11,8 @@ from services.api.auth import Caller
 from services.api.releases.begin import begin_release
 from services.api.releases.command import command_release, end_release, shown_release
 from services.api.releases.condition import Condition, condition_of, entity_tag
-from services.api.releases.document import event_document, point_document, release_document, report_document
-from services.api.releases.documented import IF_MATCH_SCHEMA, PLAN_BODY, refused, tagged
+from services.api.releases.document import event_document, points_after, release_document, report_document
+from services.api.releases.documented import IF_MATCH_SCHEMA, MOMENT_PATTERN, PLAN_BODY, refused, tagged
 from services.api.releases.plan_body import plan_in
 from services.api.releases.schemas import EventList, PromoteBody, ReleaseDocument, ReleaseList, Timeline
 from services.api.releases.stores import ReleaseStores
@@ -32,6 +32,11 @@ IfMatch = Annotated[
 ]
 Start = Annotated[int, Query(ge=0, le=2**31, description="the first event's index")]
 Limit = Annotated[int, Query(ge=1, le=MAX_PAGE, description="at most so many")]
+After = Annotated[
+    str | None,
+    Query(description="only what is later than this point's `at`", pattern=MOMENT_PATTERN),
+    WithJsonSchema({"type": "string", "pattern": MOMENT_PATTERN}),
+]
 
 
 def release_routes(stores: Deferred[ReleaseStores], clock: Clock) -> APIRouter:
@@ -155,11 +160,12 @@ def _add_reads(router: APIRouter, stores: Deferred[ReleaseStores]) -> None:
         return EventList.model_validate({"model": name, "events": documents, "next": start + len(found)})
 
     @router.get(f"{_PATH}/timeline")
-    async def timeline(model: ModelName) -> Timeline:
-        """What was in force over time, and what each arm did between one point and the next."""
+    async def timeline(model: ModelName, after: After = None) -> Timeline:
+        """What was in force over time, and what each arm did between one point and the next. Who follows it asks for
+        what came `after` the last point that is known."""
         parts, name = await stores.get(), check_model_name(model)
         state = (await shown_release(parts.releases, name)).state
-        points = [point_document(point) for point in await parts.observations.points(state.release)]
+        points = points_after(await parts.observations.points(state.release), after)
         return Timeline.model_validate({"release": state.release, "model": name, "points": points})
 
 

@@ -73,12 +73,20 @@ class Generator(Protocol):
 
 def upload(url: str, picture: Path, headers: Mapping[str, str] | None = None) -> Request:
     """A picture as a browser's form sends it: one part `image` of multipart/form-data (RFC 7578)."""
+    return upload_all(url, [picture], headers)
+
+
+def upload_all(url: str, pictures: Sequence[Path], headers: Mapping[str, str] | None = None) -> Request:
+    """The same for several pictures, a part for each."""
     boundary = secrets.token_hex(16)
-    head = (
+    parts = [
         f'--{boundary}\r\nContent-Disposition: form-data; name="image"; filename="{picture.name}"\r\n'
-        f"Content-Type: {_MEDIA_TYPES.get(picture.suffix.lower(), 'application/octet-stream')}\r\n\r\n"
-    )
-    body = head.encode() + picture.read_bytes() + f"\r\n--{boundary}--\r\n".encode()
+        f"Content-Type: {_MEDIA_TYPES.get(picture.suffix.lower(), 'application/octet-stream')}\r\n\r\n".encode()
+        + picture.read_bytes()
+        + b"\r\n"
+        for picture in pictures
+    ]
+    body = b"".join(parts) + f"--{boundary}--\r\n".encode()
     return Request(url, body, f"multipart/form-data; boundary={boundary}", dict(headers or {}))
 
 

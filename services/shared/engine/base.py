@@ -15,12 +15,13 @@ from services.shared.tensors import Tensors, TensorSpec
 
 @dataclass(frozen=True, slots=True)
 class InferResult:
-    """Outputs by name, with the batch dimension where the model has one; how long it waited and computed, in seconds
-    (0 where a remote server does not tell)."""
+    """Outputs by name, with the batch dimension where the model has one; how long it waited and computed, in seconds,
+    and how many elements its run had, those of others included (0 where a remote server does not tell)."""
 
     outputs: Tensors
     queue_s: float = 0.0
     infer_s: float = 0.0
+    run_size: int = 0
 
 
 class Waiter(Protocol):

@@ -39,15 +39,9 @@ class Batcher:
     """
 
     def __init__(
-        self,
-        model: LoadedModel,
-        config: ModelConfig,
-        run_s: Mapping[int, float],
-        *,
-        clock: Clock,
-        recorder: Recorder,
+        self, model: LoadedModel, config: ModelConfig, run_s: Mapping[int, float], *, clock: Clock, recorder: Recorder,
         occupancy: Occupancy | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._model, self._config, self._clock, self._recorder = model, config, clock, recorder
         self._rules = batch_rules(config, run_s)
         self._policy = config.batching.queue_policy if config.batching else QueuePolicy()
@@ -69,15 +63,16 @@ class Batcher:
         """How many requests wait."""
         return len(self._waiting)
 
+    @property
+    def oldest_running_s(self) -> float:
+        """How long ago the oldest request in a run arrived, awaited or not; 0 without one."""
+        running, now_s = chain.from_iterable(self._running.values()), self._clock.monotonic()
+        return max((now_s - request.arrived_s for request in running), default=0.0)
+
     async def submit(
-        self,
-        inputs: Tensors,
-        batch: int,
-        *,
-        timeout_s: float | None = None,
-        priority: Priority = Priority.NORMAL,
+        self, inputs: Tensors, batch: int, *, timeout_s: float | None = None, priority: Priority = Priority.NORMAL,
         part: bool = False,
-    ) -> InferResult:
+    ) -> InferResult:  # fmt: skip
         """Runs checked inputs of `batch` elements; those of a `part` of a request whoever made the parts counts.
 
         Raises NotReady once it closes, Overloaded with `retry_after_s` when the queue is full, DeadlineExceeded after
@@ -102,9 +97,10 @@ class Batcher:
 
     @property
     def brief_size(self) -> int:
-        """The largest batch that pays and is expected to be answered within the turn of the loop that begins its run;
-        0 where not even one is."""
-        largest = self._rules.max_size if self._rules.join else 1
+        """The largest batch that is expected to be answered within the turn of the loop that begins its run; 0 where
+        not even one is. More than pays by the runs' times alone: what is around a brief run costs as much as it does.
+        """
+        largest = self._config.max_batch_size if self._rules.join else 1
         return self._cost.size_within(INLINE_S, largest) if self._model.inline and self._answers.at_once else 0
 
     def begin(self, inputs: Tensors, batch: int, waiter: Waiter, arrived_s: Sequence[float]) -> QueuedRequest:
@@ -262,7 +258,7 @@ class Batcher:
         self._recorder.executed(outcome, batch, [r.batch for r in awaited], arrived_s)
         for request, outputs in zip(requests, outcome.outputs, strict=True):
             if not request.future.done():
-                self._answers.give(request, InferResult(outputs, outcome.started_s - request.arrived_s, whole_s))
+                self._answers.give(request, InferResult(outputs, outcome.started_s - request.arrived_s, whole_s, batch))
 
     def _expire(self, request: QueuedRequest) -> None:
         self._leave(request, DeadlineExceeded("Request timeout expired"))

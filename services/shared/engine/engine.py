@@ -100,7 +100,8 @@ class Engine:
             result = await in_parts(part, inputs, batch, size, recorder=recorder, clock=self._clock)
         if not outputs:
             return result
-        return InferResult({name: result.outputs[name] for name in outputs}, result.queue_s, result.infer_s)
+        chosen = {name: result.outputs[name] for name in outputs}
+        return InferResult(chosen, result.queue_s, result.infer_s, result.run_size)
 
     def brief_size(self, ref: ModelRef) -> int:
         """See BriefRuns; raises NotFound or NotReady."""
@@ -132,7 +133,9 @@ class Engine:
 
     def metrics(self) -> Mapping[ModelRef, ModelMetrics]:
         """The numbers of every version that answers, since its last load."""
-        return {s.version.ref: s.recorder.metrics(s.batcher.pending) for s in self._registry}
+        return {
+            s.version.ref: s.recorder.metrics(s.batcher.pending, s.batcher.oldest_running_s) for s in self._registry
+        }
 
     async def close(self, drain_s: float = DRAIN_S) -> None:
         """Unloads everything at once, within `drain_s`; nothing can be loaded afterwards."""

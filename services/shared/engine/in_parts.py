@@ -40,7 +40,8 @@ async def in_parts(
         recorder.failed(FailureReason.CANCELED, clock.monotonic() - arrived_s)
         raise
     outputs = {name: np.concatenate([each.outputs[name] for each in results]) for name in results[0].outputs}
-    result = InferResult(outputs, max(each.queue_s for each in results), max(each.infer_s for each in results))
+    queue_s, infer_s = max(each.queue_s for each in results), max(each.infer_s for each in results)
+    result = InferResult(outputs, queue_s, infer_s, max(each.run_size for each in results))
     recorder.answered_in_parts(result.queue_s, result.infer_s, clock.monotonic() - arrived_s)
     return result
 

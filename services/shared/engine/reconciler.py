@@ -98,6 +98,11 @@ class Reconciler:
             if ref not in self._in_memory
         }
 
+    @property
+    def reports(self) -> Mapping[ModelRef, RefReport]:
+        """What this process has, as its heartbeats tell it."""
+        return self._reports
+
     async def _run(self) -> None:
         beaten_at = float("-inf")
         while True:

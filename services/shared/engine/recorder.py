@@ -108,8 +108,9 @@ class Recorder:
             },
         )
 
-    def metrics(self, pending: int) -> ModelMetrics:
-        """The same as the metrics routes want it; `pending` requests wait now."""
+    def metrics(self, pending: int, oldest_running_s: float = 0.0) -> ModelMetrics:
+        """The same as the metrics routes want it; `pending` requests wait now, and the oldest of those in a run came
+        `oldest_running_s` ago."""
         return ModelMetrics(
             ref=self._statistics.ref,
             durations={stage: histogram.snapshot() for stage, histogram in self._durations.items()},
@@ -119,6 +120,7 @@ class Recorder:
             failures=dict(self._failures),
             inference_count=self._statistics.inference_count,
             execution_count=self._statistics.execution_count,
+            oldest_running_s=oldest_running_s,
         )
 
 

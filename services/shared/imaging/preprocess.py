@@ -25,12 +25,13 @@ class ImagePreprocessor:
     """`Preprocessor` for one model's settings; holds nothing that changes but its share of `budget`.
 
     Give all preprocessors of a process the same `budget`: it bounds what they decode at once. Without one the bound is
-    the number of threads times `max_pixels`.
+    the number of threads times `max_pixels`. With `located` a picture has its window whatever the task.
     """
 
     settings: ImageSettings
     max_pixels: int = MAX_PIXELS
     budget: PixelBudget | None = None
+    located: bool = False
     _fit_tiny: TinyFit = field(init=False, repr=False, compare=False)
     _is_small: bool = field(init=False, repr=False, compare=False)
 
@@ -60,7 +61,7 @@ class ImagePreprocessor:
         if pixels is None:
             return None
         height, width, _ = pixels.shape
-        if settings.task in _ON_THE_PICTURE:
+        if self.located or settings.task in _ON_THE_PICTURE:
             return self._fitted(SourceImage(pixels, width, height, "png"))
         return DecodedImage(self._fit_tiny(pixels, settings), width, height, "png")
 
@@ -70,7 +71,7 @@ class ImagePreprocessor:
 
     def _window(self, source: SourceImage) -> Box | None:
         """In the source's own pixels: the decoder may have given fewer."""
-        if self.settings.task not in _ON_THE_PICTURE:
+        if not self.located and self.settings.task not in _ON_THE_PICTURE:
             return None
         shown = shown_window(source.pixels, self.settings)
         across, down = source.width / source.pixels.shape[1], source.height / source.pixels.shape[0]

@@ -15,6 +15,8 @@ from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
 from services.shared.repository.base import ModelRepository
 from services.shared.tensors import Tensors
+from services.shared.tracing.base import Value
+from services.shared.tracing.span import Span, note, open_span
 
 _UNLOADED = VersionState(State.UNAVAILABLE, "unloaded")
 
@@ -39,9 +41,13 @@ class LocalInference:
         outputs: Sequence[str] | None = None,
     ) -> InferResult:
         try:
-            return await self._engine.infer(ref, inputs, timeout_s=timeout_s, priority=priority, outputs=outputs)
+            result = await self._engine.infer(ref, inputs, timeout_s=timeout_s, priority=priority, outputs=outputs)
         except NotFound as error:
             raise await self._missing(ref, error) from error
+        span = open_span()
+        if span is not None:
+            _note_run(span, ref, result)
+        return result
 
     async def ready(self, ref: ModelRef | None = None) -> bool:
         """Of the whole process: something answers, and nothing that was asked for is still loading or has failed."""
@@ -96,6 +102,15 @@ class LocalInference:
 
     async def close(self) -> None:
         """Nothing to give back."""
+
+
+def _note_run(outer: Span, ref: ModelRef, result: InferResult) -> None:
+    """A run that has just ended, and the wait before it, as parts of a span."""
+    ended_s = outer.tracer.monotonic()
+    started_s = ended_s - result.infer_s
+    about: dict[str, Value] = {"grayscale.model": ref.name, "grayscale.version": ref.version}
+    note("queue", started_s - result.queue_s, started_s, about)
+    note("run", started_s, ended_s, {**about, "grayscale.batch_size": result.run_size})
 
 
 def joined_index(

@@ -19,6 +19,7 @@ from services.shared.inference.merge_plan import LaneKey, Size, lane_of, must_sp
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
 from services.shared.tensors import Tensors
+from services.shared.tracing.span import outside
 
 # Per lane: one computes while the next is on its way. More calls share less: with a small model, 32 callers and one
 # server process, 2 in flight answer 1.5 times as many requests as 4, and 6 times as many as calls that never share.
@@ -176,7 +177,7 @@ class MergedCalls:
         lane.in_flight += 1
         for request in call.requests:
             request.call = call
-        call.task = asyncio.get_running_loop().create_task(self._run(lane, call))
+        call.task = asyncio.get_running_loop().create_task(self._run(lane, call), context=outside())
         self._tasks.add(call.task)
         call.task.add_done_callback(lambda task: self._ended(lane, call, task))
 

@@ -12,7 +12,10 @@ from services.shared.priority import Priority
 
 
 def request_to_json(request: JobRequest) -> bytes:
-    return orjson.dumps(asdict(request))
+    fields = asdict(request)
+    if not request.trace:  # a worker of an earlier version would not know what it is
+        del fields["trace"]
+    return orjson.dumps(fields)
 
 
 def request_from_json(data: bytes) -> JobRequest:

@@ -40,7 +40,8 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """What is to be done with every item. `version` None: the release decides. After `deadline_at` nothing is begun."""
+    """What is to be done with every item. `version` None: the release decides. After `deadline_at` nothing is begun.
+    `trace` is the place in a trace where it was asked for (`tracing/traceparent.py`), "" for none."""
 
     model: str
     version: int | None = None
@@ -49,6 +50,7 @@ class JobRequest:
     priority: Priority = Priority.NORMAL
     deadline_at: float | None = None
     callback_url: str = ""
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +230,7 @@ class StoreStats:
 
     `totals` only ever grow: `created`, one for each end (`succeeded` …), and of items `done`, `failed`, `buried`;
     of chunks `retried`, `lapsed`, `split`; of webhooks `webhooks_delivered`, `webhooks_failed` (every attempt that came
-    to nothing) and `webhooks_given_up`.
+    to nothing) and `webhooks_given_up`. `at` is when that was, by the store's clock, in Unix seconds.
     """
 
     depths: tuple[QueueDepth, ...]
@@ -237,6 +239,7 @@ class StoreStats:
     delayed: int
     dead: int
     totals: Mapping[str, int] = field(default_factory=dict)
+    at: float | None = None
 
 
 TOTALS = (

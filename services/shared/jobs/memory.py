@@ -233,6 +233,7 @@ class MemoryJobStore:
             delayed=len(self._in_state("delayed")),
             dead=sum(len(kept.dead) for kept in self._kept.values()),
             totals={name: self._totals[name] for name in TOTALS},
+            at=self._clock.now(),
         )
 
     async def close(self) -> None:

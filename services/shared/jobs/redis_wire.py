@@ -111,7 +111,7 @@ def dead_letter_from(answer: Sequence[Any]) -> DeadLetter:
 
 
 def stats_from(answer: Sequence[Any]) -> StoreStats:
-    depths, active_jobs, running, delayed, dead, flat = answer
+    depths, active_jobs, running, delayed, dead, flat, now_ms = answer
     totals = _pairs(flat)
     return StoreStats(
         tuple(
@@ -123,6 +123,7 @@ def stats_from(answer: Sequence[Any]) -> StoreStats:
         delayed=delayed,
         dead=dead,
         totals={name: int(totals.get(name, 0)) for name in TOTALS},
+        at=now_ms / 1000,
     )
 
 

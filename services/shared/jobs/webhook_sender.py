@@ -76,6 +76,7 @@ class WebhookSender:
         try:
             if verdict is Verdict.DELIVERED:
                 await self._store.webhook_delivered(webhook)
+                _log.info("a webhook is delivered", extra=said)
                 return verdict
             retry_in_s = self._retry_in_s(webhook) if verdict is Verdict.RETRY else None
             await self._store.webhook_failed(webhook, retry_in_s=retry_in_s)

@@ -105,12 +105,14 @@ class OutputTensor:
 @dataclass(frozen=True, slots=True)
 class InferResponse:
     """The answer, naming the version that gave it; `id` is the request's. `arm` is empty where releases choose
-    nothing."""
+    nothing. `queue_s` and `infer_s`: how long it waited and computed, as InferResult has them."""
 
     ref: ModelRef
     id: str
     outputs: tuple[OutputTensor, ...]
     arm: str = ""
+    queue_s: float = 0.0
+    infer_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,14 @@ class ProtocolHandler:
         except ServingError:
             return False
 
+    async def knows(self, name: str, version: int | None) -> bool:
+        """Whether a name, or a version of it, is there to be asked for."""
+        try:
+            await self._resolve(name, version)
+        except ServingError:
+            return False
+        return True
+
     def server_metadata(self) -> ServerMetadata:
         return self._server
 
@@ -116,7 +124,8 @@ class ProtocolHandler:
         ref, given, requested = released.ref, released.result.outputs, request.outputs
         if requested is None:
             requested = tuple(RequestedOutput(name) for name in given)
-        return InferResponse(ref, request.id, await self._outputs(ref, requested, given), released.arm)
+        outputs, times = await self._outputs(ref, requested, given), released.result
+        return InferResponse(ref, request.id, outputs, released.arm, times.queue_s, times.infer_s)
 
     async def index(self, *, ready_only: bool) -> tuple[IndexEntry, ...]:
         entries = await self._client.index()

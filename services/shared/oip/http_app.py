@@ -56,7 +56,11 @@ def build_oip_app(
 
 
 class OipApp:
-    """May run on its own or be mounted; everything it raises is turned into the protocol's `{"error": text}`."""
+    """May run on its own or be mounted; everything it raises is turned into the protocol's `{"error": text}`.
+
+    It leaves in the scope's `state` what may be kept of an inference: `model`, the name that was asked for, where there
+    is such a model, and `log`, fields of a line.
+    """
 
     def __init__(
         self, handler: ProtocolHandler, limits: BodyLimits, guard: Guard | None, terms: Terms | None = None
@@ -115,10 +119,17 @@ class OipApp:
         size_bytes = self._limits.max_bytes if encoding else len(sent)
         async with self._large if size_bytes > OFF_LOOP_BYTES else contextlib.nullcontext():
             request = await off_loop(size_bytes, decode)
+        state = scope.setdefault("state", {})
         try:
             response = await while_connected(scope, receive, self._handler.infer(request, terms=terms))
         except NotFound as error:
             return _error(400, error)  # as Triton: an unknown model makes an infer request a bad one
+        except ServingError:
+            if await self._handler.knows(request.model, request.version):
+                state["model"] = request.model
+            raise
+        state["model"] = request.model
+        state.setdefault("log", {}).update(log_of(response))
         accepted = accepted_encoding(text_header(scope, "accept-encoding"))
         size = sum(output.array.nbytes for output in response.outputs)
         return await off_loop(size, lambda: _infer_answer(response, request, accepted))
@@ -159,6 +170,13 @@ class OipApp:
         encoding = text_header(scope, "content-encoding")
         body = decompress(body, encoding, limit_bytes=self._limits.max_bytes)
         return json_document.read(body) if body.strip() else {}
+
+
+def log_of(response: InferResponse) -> dict[str, object]:
+    """What a line of a log says of an inference that was answered."""
+    times = {"queue_ms": round(1000 * response.queue_s, 3), "infer_ms": round(1000 * response.infer_s, 3)}
+    arm = {"arm": response.arm} if response.arm else {}
+    return {**({"id": response.id[:128]} if response.id else {}), "model": str(response.ref), **arm, **times}
 
 
 def _own_path(scope: Scope) -> str:

@@ -67,7 +67,8 @@ class ModelMetrics:
     """One loaded version's numbers since it was loaded.
 
     `durations` has every stage, in seconds, one observation for each answered request. `batch_size` has one
-    observation for each run. `pending` is how many requests wait now. `failures` has every reason.
+    observation for each run. `pending` is how many requests wait now, `oldest_running_s` how long ago the oldest of
+    those in a run arrived (0 without one). `failures` has every reason.
     `inference_count` counts batch elements, `execution_count` runs.
     """
 
@@ -79,3 +80,4 @@ class ModelMetrics:
     failures: Mapping[FailureReason, int]
     inference_count: int
     execution_count: int
+    oldest_running_s: float = 0.0

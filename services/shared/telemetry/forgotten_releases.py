@@ -14,8 +14,9 @@ from pathlib import Path
 
 _NAME = "forgotten"
 _KEPT = 1000  # labels: far more than processes forget between two publications of the slowest
-_LABEL = re.compile(r'grayscale_release_\w+\{release="((?:[^"\\]|\\.)*)"')
-_COUNTED = re.compile(r'^grayscale_release_requests_total\{release="((?:[^"\\]|\\.)*)"', re.MULTILINE)
+_RELEASE = r'\{(?:\w+="(?:[^"\\]|\\.)*",)*release="((?:[^"\\]|\\.)*)"'  # wherever among its labels
+_LABEL = re.compile(rf"grayscale_release_\w+{_RELEASE}")
+_COUNTED = re.compile(rf"^grayscale_release_requests_total{_RELEASE}", re.MULTILINE)
 
 
 def releases_in(text: str) -> frozenset[str]:

@@ -8,35 +8,49 @@ from services.shared.telemetry.histogram import Histogram, HistogramSnapshot
 
 
 class HttpRequests:
-    """Counts by route and status, times by route. `route` comes from a fixed set of words, never from a path."""
+    """Counts by route, status and model, times by route and model, and how long pictures took to be decoded by model.
 
-    __slots__ = ("_counts", "_durations", "in_flight")
+    `route` comes from a fixed set of words, never from a path; `model` is one that the service knows, or empty.
+    """
+
+    __slots__ = ("_counts", "_decodes", "_durations", "in_flight")
 
     def __init__(self) -> None:
         self.in_flight = 0
-        self._counts: dict[tuple[str, int], int] = {}
-        self._durations: dict[str, Histogram] = {}
+        self._counts: dict[tuple[str, int, str], int] = {}
+        self._durations: dict[tuple[str, str], Histogram] = {}
+        self._decodes: dict[str, Histogram] = {}
 
-    def observe(self, route: str, status: int, seconds: float) -> None:
+    def observe(self, route: str, status: int, seconds: float, model: str = "") -> None:
         """Adds one ended request; status 499 stands for a client that went away before its answer."""
-        key = (route, status)
+        key = (route, status, model)
         self._counts[key] = self._counts.get(key, 0) + 1
-        duration = self._durations.get(route)
+        duration = self._durations.get((route, model))
         if duration is None:
-            duration = self._durations[route] = Histogram()
+            duration = self._durations[route, model] = Histogram()
         duration.observe(seconds)
 
-    def observe_all(self, route: str, status: int, seconds: Sequence[float]) -> None:
+    def observe_all(self, route: str, status: int, seconds: Sequence[float], model: str = "") -> None:
         """The same for requests that ended together."""
-        key = (route, status)
+        key = (route, status, model)
         self._counts[key] = self._counts.get(key, 0) + len(seconds)
-        duration = self._durations.get(route)
+        duration = self._durations.get((route, model))
         if duration is None:
-            duration = self._durations[route] = Histogram()
+            duration = self._durations[route, model] = Histogram()
         duration.observe_all(seconds)
 
-    def counts(self) -> Mapping[tuple[str, int], int]:
+    def decoded(self, model: str, seconds: Sequence[float]) -> None:
+        """Adds answered predictions, by how long their pictures took."""
+        decode = self._decodes.get(model)
+        if decode is None:
+            decode = self._decodes[model] = Histogram()
+        decode.observe_all(seconds)
+
+    def counts(self) -> Mapping[tuple[str, int, str], int]:
         return dict(self._counts)
 
-    def durations(self) -> Mapping[str, HistogramSnapshot]:
-        return {route: histogram.snapshot() for route, histogram in self._durations.items()}
+    def durations(self) -> Mapping[tuple[str, str], HistogramSnapshot]:
+        return {key: histogram.snapshot() for key, histogram in self._durations.items()}
+
+    def decodes(self) -> Mapping[str, HistogramSnapshot]:
+        return {model: histogram.snapshot() for model, histogram in self._decodes.items()}

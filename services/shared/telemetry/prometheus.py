@@ -1,4 +1,5 @@
-"""A model's numbers in Prometheus' text format: Triton's names for its dashboards, and true histograms beside them.
+"""The numbers of models and of HTTP requests as metrics: Triton's names for its dashboards, and true histograms beside
+them.
 
 Triton's names and help texts: triton-inference-server/core `src/metrics.cc`. It counts in microseconds and since the
 version was loaded; so do we.
@@ -6,138 +7,119 @@ version was loaded; so do we.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
-
 from services.shared.model_ref import ModelRef
-from services.shared.telemetry.base import ModelMetrics, Stage
-from services.shared.telemetry.histogram import HistogramSnapshot
+from services.shared.telemetry.base import FailureReason, ModelMetrics, Stage
+from services.shared.telemetry.exposition import Told, exposed, told, told_alone, told_histogram
+from services.shared.telemetry.family import MODEL, VERSION, Family, Label, counter, gauge, histogram
 from services.shared.telemetry.http_requests import HttpRequests
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-_DURATIONS = (
-    (Stage.REQUEST, "request", "Cumulative inference request duration in microseconds"),
-    (Stage.QUEUE, "queue", "Cumulative inference queuing duration in microseconds"),
-    (Stage.COMPUTE_INPUT, "compute_input", "Cumulative compute input duration in microseconds"),
-    (Stage.COMPUTE_INFER, "compute_infer", "Cumulative compute inference duration in microseconds"),
-    (Stage.COMPUTE_OUTPUT, "compute_output", "Cumulative inference compute output duration in microseconds"),
+_SUCCESS = counter("nv_inference_request_success", "Inference requests that succeeded", "requests", MODEL, VERSION)
+_FAILURE = counter(
+    "nv_inference_request_failure",
+    "Inference requests that failed: refused by the queue or too late, cancelled, failed by the model, or otherwise",
+    "requests", MODEL, VERSION, Label("reason", tuple(FailureReason)),
+)  # fmt: skip
+_INFERENCES = counter("nv_inference_count", "Inferences, batch elements counted", "inferences", MODEL, VERSION)
+_EXECUTIONS = counter("nv_inference_exec_count", "Runs of the model", "runs", MODEL, VERSION)
+_DURATIONS = {
+    stage: counter(f"nv_inference_{stage}_duration_us", text, "microseconds", MODEL, VERSION)
+    for stage, text in (
+        (Stage.REQUEST, "Time of answered requests, from arrival to answer, added up"),
+        (Stage.QUEUE, "Time that answered requests waited for their run, added up"),
+        (Stage.COMPUTE_INPUT, "Time in which inputs of answered requests were joined, added up"),
+        (Stage.COMPUTE_INFER, "Time in which answered requests were run, added up"),
+        (Stage.COMPUTE_OUTPUT, "Time in which outputs of answered requests were split, added up"),
+    )
+}
+_PENDING = gauge(
+    "nv_inference_pending_request_count", "Requests that wait for their run now", "requests", MODEL, VERSION
+)
+_OLDEST = gauge(
+    "grayscale_inference_oldest_running_seconds",
+    "Age of the oldest request in a run now, since it arrived; 0 without one. It grows while a device does not answer",
+    "seconds", MODEL, VERSION,
+)  # fmt: skip
+_STAGES = histogram(
+    "grayscale_inference_duration_seconds", "How long answered requests took, by stage", "seconds",
+    MODEL, VERSION, Label("stage", tuple(Stage)),
+)  # fmt: skip
+_BATCHES = histogram("grayscale_batch_size", "How many batch elements ran together", "elements", MODEL, VERSION)
+_STATES = ("loaded", "loading", "unloading", "failed")  # as `services.shared.fleet.base.RefReport` has them
+_VERSIONS = gauge(
+    "grayscale_model_versions", "Versions that the service's processes have or should have, by state", "versions",
+    Label("state", _STATES),
+)  # fmt: skip
+MODEL_FAMILIES = (
+    *(_SUCCESS, _FAILURE, _INFERENCES, _EXECUTIONS),
+    *_DURATIONS.values(),
+    *(_PENDING, _OLDEST, _STAGES, _BATCHES, _VERSIONS),
 )
 
+_ROUTE = Label("route", "templates of the service's paths, `/v2`, and `other` for every path that there is not")
+_ASKED = Label("model", "the public name that was asked for, where it is known to the server; else empty")
+_REQUESTS = counter(
+    "grayscale_http_requests_total", "Ended HTTP requests; code 499: the client left before its answer", "requests",
+    _ROUTE, Label("code", "HTTP's status codes, and 499"), _ASKED,
+)  # fmt: skip
+_IN_FLIGHT = gauge("grayscale_http_requests_in_flight", "Requests now in work", "requests")
+_REQUEST_SECONDS = histogram(
+    "grayscale_http_request_duration_seconds", "How long requests took, from their headers", "seconds", _ROUTE, _ASKED
+)
+_DECODES = histogram(
+    "grayscale_decode_duration_seconds", "How long the pictures of an answered prediction took to become tensors",
+    "seconds", Label("model", "the public names that were answered for"),
+)  # fmt: skip
+HTTP_FAMILIES = (_REQUESTS, _IN_FLIGHT, _REQUEST_SECONDS)
+PREDICT_FAMILIES = (_DECODES,)
 
-def render(models: Mapping[ModelRef, ModelMetrics]) -> bytes:
-    """The text of a `/metrics` answer, of type CONTENT_TYPE."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(ModelCollector(models.values))
-    # The client library appends _total to the name of what it knows as a counter, and Triton's names have none:
-    # counters are collected as untyped, nothing else is, and they get their type here.
-    return generate_latest(registry).replace(b" untyped\n", b" counter\n")
+
+def render(models: Mapping[ModelRef, ModelMetrics], states: Iterable[str] = ()) -> bytes:
+    """Of the versions that answer, and of the states of all; of no model little but the metrics' names."""
+    ordered = [((ref.name, str(ref.version)), model) for ref, model in sorted(models.items())]
+    number = Counter(states)
+    versions = told(_VERSIONS, [((state,), number[state]) for state in _STATES])
+    return exposed(_counts(ordered), _histograms(ordered), versions)
+
+
+_Models = Sequence[tuple[tuple[str, str], ModelMetrics]]
+
+
+def _counts(models: _Models) -> Iterator[Told]:
+    def each(family: Family, value: Callable[[ModelMetrics], float]) -> Iterator[Told]:
+        return told(family, [(labels, value(model)) for labels, model in models])
+
+    yield from each(_SUCCESS, lambda model: model.successes)
+    yield from told(
+        _FAILURE,
+        [((*labels, reason), count) for labels, model in models for reason, count in sorted(model.failures.items())],
+    )
+    yield from each(_INFERENCES, lambda model: model.inference_count)
+    yield from each(_EXECUTIONS, lambda model: model.execution_count)
+    for stage, family in _DURATIONS.items():
+        yield from told(family, [(labels, round(1e6 * model.durations[stage].sum)) for labels, model in models])
+    yield from each(_PENDING, lambda model: model.pending)
+    yield from each(_OLDEST, lambda model: model.oldest_running_s)
+
+
+def _histograms(models: _Models) -> Iterator[Told]:
+    stages = [((*labels, stage), times) for labels, model in models for stage, times in sorted(model.durations.items())]
+    yield from told_histogram(_STAGES, stages)
+    yield from told_histogram(_BATCHES, [(labels, model.batch_size) for labels, model in models])
 
 
 def render_http(requests: HttpRequests) -> bytes:
-    """The same for what an HTTP service counts of its requests."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(HttpCollector(requests))
-    return generate_latest(registry).replace(b" untyped\n", b" counter\n")
-
-
-class HttpCollector(Collector):
-    """Labels are route (a word or a template, never a path) and status code."""
-
-    def __init__(self, requests: HttpRequests) -> None:
-        self._requests = requests
-
-    def collect(self) -> Iterator[Metric]:
-        total = _counter("grayscale_http_requests_total", "Ended HTTP requests, by route and status")
-        for (route, status), count in sorted(self._requests.counts().items()):
-            total.add_sample(total.name, {"route": route, "code": str(status)}, count)
-        yield total
-        yield GaugeMetricFamily("grayscale_http_requests_in_flight", "Requests now in work", self._requests.in_flight)
-        durations = HistogramMetricFamily(
-            "grayscale_http_request_duration_seconds", "How long requests took, from their headers", labels=("route",)
-        )
-        for route, snapshot in sorted(self._requests.durations().items()):
-            durations.add_metric((route,), _buckets(snapshot), snapshot.sum)
-        yield durations
-
-
-class ModelCollector(Collector):
-    """Reads the numbers when it is asked for them; labels are model and version, so their number is bounded."""
-
-    def __init__(self, models: Callable[[], Iterable[ModelMetrics]]) -> None:
-        self._models = models
-
-    def collect(self) -> Iterator[Metric]:
-        models = sorted(self._models(), key=lambda model: model.ref)
-        yield from _counts(models)
-        yield from _duration_totals(models)
-        pending = GaugeMetricFamily(
-            "nv_inference_pending_request_count",
-            "Instantaneous number of pending requests awaiting execution per-model",
-            labels=("model", "version"),
-        )
-        for model in models:
-            pending.add_metric(_labels(model), model.pending)
-        yield pending
-        yield from _histograms(models)
-
-
-def _counts(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
-    success = _counter("nv_inference_request_success", "Number of successful inference requests")
-    failure = _counter("nv_inference_request_failure", "Number of failed inference requests, by reason")
-    inferences = _counter("nv_inference_count", "Number of inferences performed, batch elements counted")
-    executions = _counter("nv_inference_exec_count", "Number of model executions performed")
-    for model in models:
-        _add(success, model, model.successes)
-        for reason, count in sorted(model.failures.items()):
-            _add(failure, model, count, reason=str(reason))
-        _add(inferences, model, model.inference_count)
-        _add(executions, model, model.execution_count)
-    yield from (success, failure, inferences, executions)
-
-
-def _duration_totals(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
-    for stage, word, text in _DURATIONS:
-        total = _counter(f"nv_inference_{word}_duration_us", text)
-        for model in models:
-            _add(total, model, round(model.durations[stage].sum * 1_000_000))
-        yield total
-
-
-def _counter(name: str, text: str) -> Metric:
-    return Metric(name, text, "unknown")
-
-
-def _histograms(models: Sequence[ModelMetrics]) -> Iterator[Metric]:
-    durations = HistogramMetricFamily(
-        "grayscale_inference_duration_seconds",
-        "How long answered requests took, by stage",
-        labels=("model", "version", "stage"),
+    """The same for what an HTTP service counts of its requests; `route` is a word or a template, never a path."""
+    counts = [((route, str(code), model), n) for (route, code, model), n in sorted(requests.counts().items())]
+    return exposed(
+        told(_REQUESTS, counts),
+        told_alone(_IN_FLIGHT, requests.in_flight),
+        told_histogram(_REQUEST_SECONDS, sorted(requests.durations().items())),
     )
-    batches = HistogramMetricFamily(
-        "grayscale_batch_size", "How many batch elements ran together", labels=("model", "version")
-    )
-    for model in models:
-        for stage, snapshot in sorted(model.durations.items()):
-            durations.add_metric((*_labels(model), str(stage)), _buckets(snapshot), snapshot.sum)
-        batches.add_metric(_labels(model), _buckets(model.batch_size), model.batch_size.sum)
-    yield durations
-    yield batches
 
 
-def _buckets(snapshot: HistogramSnapshot) -> list[tuple[str, float]]:
-    bounds = [*(repr(float(bound)) for bound in snapshot.bounds), "+Inf"]
-    return [(bound, float(count)) for bound, count in zip(bounds, snapshot.cumulative(), strict=True)]
-
-
-def _labels(model: ModelMetrics) -> tuple[str, str]:
-    return model.ref.name, str(model.ref.version)
-
-
-def _add(metric: Metric, model: ModelMetrics, value: float, **labels: str) -> None:
-    name, version = _labels(model)
-    metric.add_sample(metric.name, {"model": name, "version": version, **labels}, value)
+def render_decodes(requests: HttpRequests) -> bytes:
+    """The same for how long pictures took to be read."""
+    return exposed(told_histogram(_DECODES, [((model,), times) for model, times in sorted(requests.decodes().items())]))

@@ -18,7 +18,7 @@ from pathlib import Path
 from services.shared.durable_file import locked
 from services.shared.telemetry.exposition import merge
 from services.shared.telemetry.forgotten_releases import add_forgotten, read_forgotten, releases_in, without
-from services.shared.telemetry.process_memory import render_memory
+from services.shared.telemetry.process_metrics import render_processes
 
 PUBLISH_S = 1.0
 _ENDED, _LOCK = "ended.prom", "sum.lock"
@@ -49,7 +49,8 @@ class SharedMetrics:
         return text, gone
 
     def total(self) -> bytes:
-        """The sum over all processes, this one's own numbers fresh, and the memory of each and of their parent."""
+        """The sum over all processes, this one's own numbers fresh, and what the system tells of each
+        and of their parent."""
         with locked(self._directory / _LOCK):
             text, gone = self._news()
             if gone:
@@ -58,7 +59,7 @@ class SharedMetrics:
             paths = [self._own, *(path for path in sorted(self._directory.glob("*.prom")) if path != self._own)]
             texts = _texts(self._directory, paths)
         pids = [int(path.stem) for path in paths if path.name != _ENDED]
-        return (merge(texts) + render_memory([os.getppid(), *pids])).encode()
+        return merge(texts).encode() + render_processes([os.getppid(), *pids])
 
 
 def read_total(directory: Path) -> bytes:
@@ -67,7 +68,7 @@ def read_total(directory: Path) -> bytes:
         paths = sorted(directory.glob("*.prom"))
         texts = _texts(directory, paths)
     pids = [int(path.stem) for path in paths if path.name != _ENDED]
-    return (merge(texts) + render_memory([os.getpid(), *pids])).encode()
+    return merge(texts).encode() + render_processes([os.getpid(), *pids])
 
 
 def retire(directory: Path, pid: int) -> None:

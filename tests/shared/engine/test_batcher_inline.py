@@ -209,3 +209,12 @@ async def test_what_waits_runs_for_as_long_as_the_loop_was_away_with_other_thing
     assert len(made.model.batches) == runs
     await until(lambda: all(waiter.heard for waiter in waiters))
     assert made.model.batches == [2] * 75
+
+
+async def test_more_may_be_brief_together_than_pays_by_the_runs_times(bench: Bench) -> None:
+    made = bench(inline=True, sizes=[1, 2])
+    assert (made.batcher._rules.max_size, made.batcher.brief_size) == (2, 8)
+    waiter, _ = begin(made, 2, count=7)
+    (result,) = waiter.heard
+    assert isinstance(result, InferResult)
+    assert made.model.batches == [7]

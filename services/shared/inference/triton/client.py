@@ -24,6 +24,7 @@ from services.shared.inference.base import (
 from services.shared.inference.brief_cache import BriefCache
 from services.shared.inference.merge import MAX_IN_FLIGHT, MergedCalls
 from services.shared.inference.readiness import probe_inputs
+from services.shared.inference.triton.call_span import call_span, server_attributes
 from services.shared.inference.triton.channel import MAX_MESSAGE_BYTES, Tls, TritonChannel
 from services.shared.inference.triton.load import TritonLoader
 from services.shared.inference.triton.wire import (
@@ -39,6 +40,8 @@ from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef
 from services.shared.priority import Priority
 from services.shared.tensors import Tensors
+from services.shared.tracing.base import TraceContext
+from services.shared.tracing.span import carried_context, open_span
 
 CONFIG_TTL_S = 2.0  # so soon a reload that another client asked for is seen
 LABELS_TTL_S = 10.0  # labels cost an inference
@@ -56,7 +59,7 @@ class TritonInference:
     `url` is a gRPC target: `host:port`, `unix:/path` or `dns:///host:port`, whose addresses are called in turn.
     `api_key` goes along as a bearer key. While the server is away calls raise NotReady at once; when it is back they
     work by themselves. At most `max_in_flight` calls run per model and kind of request; what arrives meanwhile is
-    joined when the model's config has dynamic batching.
+    joined when the model's config has dynamic batching. What is traced goes alone: its call is a part of its trace.
     """
 
     def __init__(
@@ -69,9 +72,13 @@ class TritonInference:
         max_in_flight: int = MAX_IN_FLIGHT,
         load_timeout_s: float = LOAD_TIMEOUT_S,
         clock: Clock | None = None,
+        untraced: TraceContext | None = None,
     ) -> None:
         clock = clock or SystemClock()
-        self._channel = TritonChannel(url, api_key=api_key, tls=tls, max_message_bytes=max_message_bytes)
+        self._channel = TritonChannel(
+            url, api_key=api_key, tls=tls, max_message_bytes=max_message_bytes, untraced=untraced
+        )
+        self._address = server_attributes(url)
         self._loader = TritonLoader(self._channel, timeout_s=load_timeout_s)
         self._merged = MergedCalls(self._send, max_in_flight=max_in_flight)
         self.brief: BriefRuns | None = self
@@ -88,9 +95,12 @@ class TritonInference:
         outputs: Sequence[str] | None = None,
     ) -> InferResult:
         try:
-            return await self._merged.infer(
-                ref, inputs, max_rows=self._max_rows(ref), timeout_s=timeout_s, priority=priority, outputs=outputs
-            )
+            if open_span() is None:
+                return await self._merged.infer(
+                    ref, inputs, max_rows=self._max_rows(ref), timeout_s=timeout_s, priority=priority, outputs=outputs
+                )
+            with call_span(self._address, ref):
+                return await self._send(ref, inputs, timeout_s=timeout_s, priority=priority, outputs=outputs)
         except (NotFound, NotReady):
             self._labels.forget(ref.name)  # it may come back as something else
             raise
@@ -167,7 +177,7 @@ class TritonInference:
         outputs: Sequence[str] | None,
     ) -> InferResult:
         request = infer_request(ref, inputs, timeout_s=timeout_s, priority=priority, outputs=outputs)
-        return infer_result(await self._channel.infer(request, timeout_s=timeout_s))
+        return infer_result(await self._channel.infer(request, timeout_s=timeout_s, trace=carried_context()))
 
     def _max_rows(self, ref: ModelRef) -> int:
         """How many rows may share a call: none before the config is known, so that no request waits for it."""

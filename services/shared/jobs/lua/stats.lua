@@ -6,4 +6,4 @@ for priority = 1, 3 do
   depths[priority] = {redis.call('ZCARD', line), tonumber(redis.call('HGET', GAUGES, 'waiting:' .. priority) or 0), oldest}
 end
 return {depths, tonumber(redis.call('HGET', GAUGES, 'active') or 0), redis.call('ZCARD', LEASED),
-  redis.call('ZCARD', DELAYED), redis.call('ZCARD', DEAD), redis.call('HGETALL', TOTALS)}
+  redis.call('ZCARD', DELAYED), redis.call('ZCARD', DEAD), redis.call('HGETALL', TOTALS), NOW}

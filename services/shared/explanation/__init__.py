@@ -1,0 +1,1 @@
+"""What in a picture made a classifier's answer, found by asking it about the picture with parts hidden."""

@@ -1,0 +1,1 @@
+"""Where the time of a request went, over all services that it passed."""
