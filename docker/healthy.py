@@ -1,6 +1,6 @@
 """Is the service in this container ready? Exit status 0 when it says so, 1 with its reasons otherwise.
 
-    python -IS healthy.py api|model_server|worker|controller
+    python -IS healthy.py api|model_server|worker|controller|web
 
 It runs every few seconds in every container, so it imports a socket and no HTTP library: 10 ms instead of 60.
 """
@@ -18,6 +18,7 @@ PROBES = {
     "model_server": ("GRAYSCALE_HTTP_PORT", 8000, "/v2/health/ready", "GRAYSCALE_MODEL_SERVER_TLS_CERT"),
     "worker": ("GRAYSCALE_WORKER_PORT", 8003, "/healthz/ready", ""),
     "controller": ("GRAYSCALE_CONTROLLER_PORT", 8004, "/healthz/ready", ""),
+    "web": ("GRAYSCALE_WEB_PORT", 8081, "/healthz/ready", "GRAYSCALE_TLS_CERT"),
 }
 TIMEOUT_S = 4.0
 _ENOUGH = 4096  # bytes of an answer: reasons are short

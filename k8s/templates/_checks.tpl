@@ -33,8 +33,16 @@
 {{- end -}}
 {{- end -}}
 {{- include "grayscale.checks.scaling" . -}}
-{{- if and $values.ingress.enabled (not $values.ingress.hosts) -}}
+{{- if and $values.ingress.enabled (not (or $values.ingress.hosts $values.ingress.webHosts)) -}}
 {{- fail "ingress.hosts: name at least one host" -}}
+{{- end -}}
+{{- if and (not $values.web.enabled) (or $values.ingress.webHosts $values.gateway.webHostnames) -}}
+{{- fail "web.enabled: ingress.webHosts and gateway.webHostnames lead to the pages, which are turned off" -}}
+{{- end -}}
+{{- range $values.ingress.webHosts -}}
+{{- if has . $values.ingress.hosts -}}
+{{- fail "ingress.webHosts: a host leads to the API or to the pages; the pages pass /api on to the API" -}}
+{{- end -}}
 {{- end -}}
 {{- if and $values.gateway.enabled (not $values.gateway.parents) -}}
 {{- fail "gateway.parents: name at least one Gateway" -}}
