@@ -1,6 +1,7 @@
-"""CPU instructions of one tiny prediction, and what of it metrics, log line and routing cost: counted by callgrind.
+"""CPU instructions of one tiny prediction, and what of it metrics, log line, routing and tracing cost: counted by
+callgrind.
 
-`python -m loadtests.instructions` (needs valgrind; three minutes). Counts do not drift as times do. A process of its
+`python -m loadtests.instructions` (needs valgrind; five minutes). Counts do not drift as times do. A process of its
 own for each variant feeds requests to the API's own connections, without sockets, counting only after it is warm. With
 one client nothing is shared with other requests; with more (`--clients 32`) what a turn of the loop does once is.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import math
 import os
 import re
@@ -16,12 +18,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-VARIANTS = ("all on", "no log line", "no metrics", "with a release")
+UNTRACED, TRACED = "tracing, none recorded", "tracing, all recorded"
+VARIANTS = ("all on", "no log line", "no metrics", "with a release", UNTRACED, TRACED)
+USUAL_SHARE = 0.01  # of requests that are recorded
 WARM, COUNTED, RUN_SIZE = 320, 640, 16
 _BOUNDARY = b"XgrayscaleX"
 
@@ -74,7 +81,7 @@ async def serve(variant: str, clients: int, image: bytes, data: Path) -> None:
     batcher.INLINE_S = math.inf
     setattr(batch_plan, "paying_size", lambda _: RUN_SIZE)  # noqa: B010 - mypy knows its exact type
     log = "no" if variant == "no log line" else "yes"
-    environment = {"GRAYSCALE_MODELS": str(ROOT / "models"), "GRAYSCALE_DATA_DIR": str(data)}
+    environment = {"GRAYSCALE_MODELS": str(ROOT / "models"), "GRAYSCALE_DATA_DIR": str(data), **_tracing(variant)}
     if variant == "no metrics":
         _count_nothing()
     if variant == "with a release":
@@ -82,6 +89,7 @@ async def serve(variant: str, clients: int, image: bytes, data: Path) -> None:
         # Its counters are on record, as beside a server that keeps releases; nobody connects to it here.
         environment |= {"GRAYSCALE_REDIS_URL": f"unix://{data}/none", "GRAYSCALE_METRICS_DIR": str(data)}
     parts = build_parts(api_settings({**environment, "GRAYSCALE_ACCESS_LOG": log}))
+    parts.drift.due_s = math.inf  # it looks at a picture every so often by the clock, which would be every other here
     await parts.serving.start()
     while await parts.serving.readiness.reasons():
         await asyncio.sleep(0.05)
@@ -132,7 +140,47 @@ def _count_nothing() -> None:
 
     HttpRequests.observe = lambda *_: None  # type: ignore[method-assign]
     HttpRequests.observe_all = lambda *_: None  # type: ignore[method-assign]
+    HttpRequests.decoded = lambda *_: None  # type: ignore[method-assign]
     Recorder.executed = lambda *_: None  # type: ignore[method-assign]
+
+
+def _tracing(variant: str) -> dict[str, str]:
+    if variant not in (UNTRACED, TRACED):
+        return {}
+    import opentelemetry.exporter.otlp.proto.http.trace_exporter  # noqa: F401 - what a start costs is not counted
+
+    from services.shared.tracing import otlp
+
+    # By the clock a batch would hold what a second brings, and that is little where all takes 50 times as long.
+    setattr(otlp, "OtlpSpans", partial(otlp.OtlpSpans, every_s=3600.0))  # noqa: B010 - mypy knows its exact type
+    share = "1" if variant == TRACED else "1e-9"
+    return {"GRAYSCALE_OTLP_ENDPOINT": os.environ["COLLECTOR"], "GRAYSCALE_TRACE_SAMPLE": share}
+
+
+class _Taker(BaseHTTPRequestHandler):
+    """A collector that takes everything."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None: ...
+
+
+@contextlib.contextmanager
+def collector() -> Iterator[str]:
+    """The address of one, outside the process whose instructions count."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Taker)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
 
 
 def _release(data: Path) -> None:
@@ -147,7 +195,7 @@ def _release(data: Path) -> None:
 
 def counted(variant: str, clients: int, image: Path) -> int:
     """Instructions per request."""
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, collector() as address:
         valgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={directory}/out"]
         command = [
             *valgrind,
@@ -160,7 +208,7 @@ def counted(variant: str, clients: int, image: Path) -> int:
             str(image),
             directory,
         ]
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "COLLECTOR": address}
         ended = subprocess.run(
             command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
@@ -190,7 +238,10 @@ def main() -> int:
     everything = whole["all on"]
     for variant, instructions in whole.items():
         share = (instructions - everything) / everything
-        print(f"{variant:16} {instructions:10,} instructions a request   {share:+7.1%}")
+        print(f"{variant:22} {instructions:10,} instructions a request   {share:+7.1%}")
+    usual = (1 - USUAL_SHARE) * whole[UNTRACED] + USUAL_SHARE * whole[TRACED]
+    text = f"tracing, {USUAL_SHARE:.0%} recorded"
+    print(f"{text:22} {round(usual):10,} instructions a request   {(usual - everything) / everything:+7.1%}")
     return 0
 
 

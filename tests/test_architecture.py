@@ -15,14 +15,15 @@ SOURCES = sorted(p for top in ("services", "exporters") for p in (ROOT / top).rg
 LAYERS: list[set[str]] = [
     {"services.cli"},
     {"services.api", "services.model_server", "services.worker", "services.controller", "services.web", "exporters"},
+    {"services.monitoring"},
     {"services.shared.load_trial"},
     {"services.shared.wiring", "services.shared.release_wiring"},
-    {"services.shared.predictor", "services.shared.bulk_predictor"},
+    {"services.shared.predictor", "services.shared.bulk_predictor", "services.shared.explanation"},
     {"services.shared.brief_predictor", "services.shared.tensor_predictor"},
     {"services.shared.shadow"},
     {"services.shared.infer_pictures", "services.shared.shadow_comparison"},
     {"services.shared.model_view", "services.shared.router"},
-    {"services.shared.answer_document"},
+    {"services.shared.answer_document", "services.shared.answer_glimpse"},
     {"services.shared.answer"},
     {"services.shared.oip"},
     {"services.shared.inference"},
@@ -32,7 +33,7 @@ LAYERS: list[set[str]] = [
     {"services.shared.jobs"},
     {"services.shared.release_store"},
     {"services.shared.keys", "services.shared.quotas", "services.shared.audit", "services.shared.embedded_valkey"},
-    {"services.shared.feedback"},
+    {"services.shared.feedback", "services.shared.drift"},
     {"services.shared.blobs"},
     {"services.shared.outbound"},
     {"services.shared.imaging", "services.shared.release", "services.shared.archive"},
@@ -40,6 +41,7 @@ LAYERS: list[set[str]] = [
     {"services.shared.model_config"},
     {"services.shared.tensors"},
     {"services.shared.redis_url"},
+    {"services.shared.tracing"},
     {
         "services.shared.health_server",
         "services.shared.model_ref",
@@ -88,6 +90,7 @@ IMPLEMENTATIONS = {
     "services.shared.release_store.redis",
     "services.shared.observations.memory",
     "services.shared.observations.redis",
+    "services.shared.drift.reference_files",
     "services.shared.blobs.disk",
     "services.shared.blobs.memory",
     "services.shared.blobs.obstore",
@@ -97,6 +100,8 @@ IMPLEMENTATIONS = {
     "services.shared.inference.local",
     "services.shared.inference.triton",
     "services.shared.engine.engine",
+    "services.shared.tracing.memory",
+    "services.shared.tracing.otlp",
 }
 
 # package -> the only places that may import it
@@ -116,7 +121,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "cv2": ("services.shared.imaging", "exporters"),
     "fastapi": ("services.api",),
     "typer": ("services.cli",),
-    "prometheus_client": ("services.shared.telemetry", "services.model_server.metrics"),
+    "prometheus_client": ("services.shared.telemetry.exposition",),
     "tritonclient": (
         "services.shared.inference.triton",
         "services.shared.config_pbtxt",
@@ -128,6 +133,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "celery": ("services.shared.jobs.celery_app", "services.worker"),
     "kombu": ("services.shared.jobs.celery_app", "services.worker"),
     "httpcore": ("services.shared.outbound",),
+    "httpx": ("services.cli", "services.controller.queries", "services.web.forward", "exporters.source_file"),
     "python_multipart": ("services.api.uploads", "services.api.form_stream", "services.api.job_body"),
     "yaml": ("services.shared.release.plan_yaml",),
     "redis": (
@@ -139,6 +145,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "services.shared.observations.redis",
         "services.controller",
     ),
+    "grafana_foundation_sdk": ("services.monitoring.dashboards.grafana",),
+    "opentelemetry": ("services.shared.tracing.otlp",),
     "obstore": ("services.shared.blobs.obstore", "exporters"),
 }
 

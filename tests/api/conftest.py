@@ -10,6 +10,8 @@ import pytest
 
 from services.api.context import RequestContext
 from services.api.documented_app import ReleaseDoors, documented_app
+from services.api.explain_branch import ExplainBranch
+from services.api.explain_parts import explain_route
 from services.api.job_branch import JobBranch
 from services.api.job_models import JobModels
 from services.api.job_parts import JobParts
@@ -24,6 +26,7 @@ from services.shared.audit import AuditLog
 from services.shared.clock import SystemClock
 from services.shared.deferred import Deferred
 from services.shared.feedback import FeedbackSigner
+from services.shared.imaging.budget import PixelBudget
 from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
 from services.shared.keys.base import Scope
@@ -33,6 +36,8 @@ from services.shared.outbound.fake import FakeOutboundClient
 from services.shared.predictor import Predictor
 from services.shared.quotas.memory import MemoryQuotaLimiter
 from services.shared.router import Router
+from services.shared.telemetry.explanation_counts import ExplanationCounts
+from services.shared.telemetry.explanation_metrics import render_explanations
 from services.shared.telemetry.http_requests import HttpRequests
 from services.shared.telemetry.prometheus import render_http
 from tests.support.api_jobs import MemoryJobs
@@ -99,15 +104,17 @@ async def http(
         lambda config: ImagePreprocessor(parse_image_settings(config)),
         decode_threads=2,
     )
-    requests = HttpRequests()
+    requests, explanations = HttpRequests(), ExplanationCounts()
     settings = ApiSettings(models_dir=Path("models"), upload=LIMITS)
     doors = Doors(keys, MemoryQuotaLimiter(), AuditLog(tmp_path), outbound, FeedbackSigner(bytes(32)))
     made: Deferred[JobParts] = Deferred(jobs.parts)
-    metrics = Metrics(lambda: render_http(requests), made)
+    metrics = Metrics(lambda: render_http(requests) + render_explanations(explanations), made, data_dir=tmp_path)
     asked = ReleaseDoors(Deferred(releases.stores), router, doors.signer, releases.clock)
     pace = Pace(poll_s=0.01, idle_poll_s=0.02)
     documented = documented_app(serving, metrics, made, asked, ending=jobs.is_ending, pace=pace)
-    inner = JobBranch(documented, JobSubmit(made, JobModels(serving.client, router), SystemClock()))
+    jobs_too = JobBranch(documented, JobSubmit(made, JobModels(serving.client, router), SystemClock()))
+    budget = PixelBudget(settings.decode_memory_bytes)
+    inner = ExplainBranch(jobs_too, explain_route(settings, serving, router, budget, outbound, explanations))
     bounds = bounds_of(settings, doors, requests)
     app = RequestContext(build_app(serving, predictor, doors, bounds, settings, inner), bounds.records)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

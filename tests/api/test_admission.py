@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import pytest
 
-from services.api.admission import Admission, AdmissionLimits, Place
+from services.api.admission import Admission, AdmissionLimits, Lack, Place
+from services.api.admission_metrics import render_admission
 from services.api.work_estimate import COLD_S
 from services.shared.clock import ManualClock
 from services.shared.errors import Overloaded
@@ -66,6 +68,26 @@ def test_a_refusal_says_when_to_try_again_and_takes_no_room() -> None:
         admission.enter("kind", 3, HIGH)
     assert refused.value.retry_after_s == 1.0  # what is there is expected to take less
     assert (admission.requests, admission.bytes, admission.refused) == (1, 3, 1)
+
+
+def test_refusals_are_counted_by_what_there_was_too_little_of() -> None:
+    admission = room(max_requests=2, max_bytes=10)
+    admission.enter("kind", 9, HIGH)
+    for body_bytes in (5, 1, 5):
+        with contextlib.suppress(Overloaded):
+            admission.enter("kind", body_bytes, HIGH)
+    assert admission.refusals == {Lack.REQUESTS: 1, Lack.WAIT: 0, Lack.BYTES: 1}
+    shown = render_admission(admission).decode()
+    for line in (
+        "grayscale_admission_requests 2.0",
+        "grayscale_admission_requests_limit 2.0",
+        "grayscale_admission_bytes 10.0",
+        "grayscale_admission_bytes_limit 10.0",
+        'grayscale_admission_refused_total{reason="requests"} 1.0',
+        'grayscale_admission_refused_total{reason="wait"} 0.0',
+        'grayscale_admission_refused_total{reason="bytes"} 1.0',
+    ):
+        assert line in shown.splitlines()
 
 
 @pytest.mark.parametrize("priority", list(Priority))

@@ -52,6 +52,19 @@ async def test_a_store_that_is_away_is_asked_again_after_a_second(jobs: MemoryJo
     await watch.check()
 
 
+async def test_how_far_the_clocks_are_apart_is_known_once_the_store_has_answered(jobs: MemoryJobs) -> None:
+    own = ManualClock(jobs.clock.now() - 2.5)
+    watch = QueueWatch(jobs.store, own, max_waiting_items=MAX_WAITING)
+    jobs.store.away = True
+    with pytest.raises(Unavailable):
+        await watch.stats()
+    assert watch.clock_offset_s is None
+    jobs.store.away = False
+    own.advance(FRESH_S)
+    await watch.stats()
+    assert watch.clock_offset_s == -1.5
+
+
 class SlowJobStore(MemoryJobStore):
     """Answers when it is told to."""
 

@@ -60,6 +60,11 @@ async def test_jobs_are_listed_newest_first_in_pages(http: httpx.AsyncClient) ->
     assert (await http.get("/v1/jobs", params={"limit": 1001})).status_code == 400
 
 
+async def test_the_limits_of_a_job_are_told_before_it_is_sent(http: httpx.AsyncClient) -> None:
+    answer = await http.get("/v1/jobs/limits")
+    assert answer.json() == {"max_images": 100, "max_bytes": 2_000_000, "max_image_bytes": 1_000_000}
+
+
 async def test_results_are_lines_in_the_order_of_the_images(http: httpx.AsyncClient, jobs: MemoryJobs) -> None:
     job_id = await submit(http, 40)
     url = f"/v1/jobs/{job_id}/results"
@@ -224,6 +229,7 @@ async def test_the_document_has_every_call_on_jobs(http: httpx.AsyncClient) -> N
         ("delete", "/v1/jobs/{job_id}"),
         ("get", "/v1/jobs/{job_id}/results"),
         ("get", "/v1/jobs/{job_id}/events"),
+        ("get", "/v1/jobs/limits"),
         ("get", "/v1/jobs/dead"),
         ("post", "/v1/jobs/dead/{dead_id}/requeue"),
     }

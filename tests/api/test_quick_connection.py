@@ -167,8 +167,9 @@ def counted(api: QuickApi) -> dict[str, int]:
     """What the metrics count of requests and of runs."""
     digits, route = api.metrics("digits"), "/v1/models/{model}/predict"
     return {
-        "http": api.requests.counts()[route, 200],
-        "durations": api.requests.durations()[route].count,
+        "http": api.requests.counts()[route, 200, "digits"],
+        "durations": api.requests.durations()[route, "digits"].count,
+        "decodes": api.requests.decodes()["digits"].count,
         "successes": digits.successes,
         "runs": digits.execution_count,
         **{stage: snapshot.count for stage, snapshot in digits.durations.items()},
@@ -197,7 +198,7 @@ async def test_a_quick_request_is_logged_as_an_ordinary_one(
     quick, plain = lines
     assert quick["request_id"] == answers[0].document["request_id"] == answers[0].headers["x-request-id"]
     assert quick["key_id"] == issued.key.key_id
-    for varying in ("request_id", "ms", "infer_ms"):
+    for varying in ("request_id", "ms", "decode_ms", "queue_ms", "infer_ms"):
         assert type(quick.pop(varying)) is type(plain.pop(varying))
     assert quick == plain
     assert list(quick) == list(plain)

@@ -95,7 +95,7 @@ def test_a_client_that_leaves_takes_its_request_along(
         await api.idle()
         metrics = api.metrics("patient")
         assert (metrics.pending, metrics.failures[FailureReason.CANCELED]) == (0, 1)
-        assert api.requests.counts()[ROUTE, LEFT] == 1
+        assert api.requests.counts()[ROUTE, LEFT, "patient"] == 1
         assert [line["status"] for line in lines] == [LEFT]
 
     run(test)
@@ -152,7 +152,7 @@ def test_of_a_run_that_fails_only_the_culprit_is_left_to_the_application(run: Ru
         error = await clients[1].one()
         assert (error.status, error.headers["content-type"]) == (500, "application/problem+json")
         assert error.document["request_id"] == error.headers["x-request-id"]
-        assert api.requests.counts()[ROUTE, 500] == 1
+        assert api.requests.counts()[ROUTE, 500, "patient"] == 1
 
     run(test)
 
@@ -165,7 +165,7 @@ def test_who_leaves_after_it_was_left_to_the_application_is_withdrawn_there(run:
         reset(clients[1])
         await api.idle()
         assert api.metrics("patient").failures[FailureReason.CANCELED] == 1
-        assert api.requests.counts()[ROUTE, LEFT] == 1
+        assert api.requests.counts()[ROUTE, LEFT, "patient"] == 1
 
     run(test)
 

@@ -67,7 +67,7 @@ async def test_without_a_place_it_is_refused_and_without_the_application(door: D
             assert answer.document["type"] == "urn:grayscale:problem:overloaded"
             assert answer.document["request_id"] == "mine"
             assert door.admission.refused == number
-            assert door.requests.counts() == {(ROUTE, 503): number}
+            assert door.requests.counts() == {(ROUTE, 503, ""): number}
     assert door.requests.in_flight == 0
     assert door.admission.requests == 4
     assert not door.app.seen

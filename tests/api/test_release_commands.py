@@ -182,6 +182,22 @@ async def test_the_timeline_has_gaps_where_nothing_was_asked(
     }
 
 
+async def test_a_timeline_is_followed_by_asking_for_what_came_after(
+    client: httpx.AsyncClient, releases: MemoryReleases, release: str
+) -> None:
+    for at in (1_000_001.0, 1_000_003.0, 1_000_005.123):
+        await releases.observations.add_point(release, Point(at, 0, "progressing", {}, {}))
+
+    async def seen(after: str) -> list[str]:
+        answer = await client.get(f"{URL}/timeline", params={"after": after})
+        return [point["at"] for point in answer.json()["points"]]
+
+    assert await seen("1970-01-12T13:46:41.000Z") == ["1970-01-12T13:46:43.000Z", "1970-01-12T13:46:45.123Z"]
+    assert await seen("1970-01-12T13:46:45.122Z") == ["1970-01-12T13:46:45.123Z"]
+    assert await seen("1970-01-12T13:46:45.123Z") == []
+    assert (await client.get(f"{URL}/timeline", params={"after": "yesterday"})).status_code == 400
+
+
 @pytest.mark.usefixtures("release")
 async def test_events_come_in_pages(client: httpx.AsyncClient) -> None:
     for command in ("pause", "resume", "pause"):

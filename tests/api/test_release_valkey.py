@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -25,7 +25,7 @@ from services.shared.release_store.redis import RedisReleaseStore
 from services.shared.repository.disk import DiskRepository
 from tests.support.api_releases import PLAN, URL, YAML
 from tests.support.fake_serving import FakeServing
-from tests.support.valkey import ValkeyServer, running_valkey
+from tests.support.valkey import ValkeyServer
 
 
 class ValkeyReleases:
@@ -43,12 +43,6 @@ class ValkeyReleases:
 
     def stores(self) -> ReleaseStores:
         return self.made
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
 
 
 @pytest.fixture

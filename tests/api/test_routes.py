@@ -6,6 +6,7 @@ import httpx
 
 from services.shared.errors import InferenceFailed
 from services.shared.model_ref import ModelRef
+from tests.support.api_jobs import MemoryJobs
 from tests.support.fake_serving import FakeServing
 
 
@@ -79,10 +80,34 @@ async def test_requests_are_counted_by_route_and_status(http: httpx.AsyncClient)
     await http.post("/v1/models/pets/predict", content=b"")
     text = (await http.get("/metrics")).text
     for route, code in (("/v1/models/{model}", 200), ("/v1/models/{model}", 404), ("/v2", 200), ("other", 404)):
-        assert f'grayscale_http_requests_total{{code="{code}",route="{route}"}} 1.0' in text
-    assert 'grayscale_http_requests_total{code="415",route="/v1/models/{model}/predict"} 1.0' in text
-    assert "grayscale_http_requests_in_flight 1.0" in text
+        assert f'grayscale_http_requests_total{{code="{code}",model="",route="{route}"}} 1.0\n' in text
+    assert 'grayscale_http_requests_total{code="415",model="pets",route="/v1/models/{model}/predict"} 1.0\n' in text
+    assert "grayscale_http_requests_in_flight 1.0\n" in text
     assert "xxx" not in text
+
+
+async def test_only_models_that_there_are_become_labels(http: httpx.AsyncClient) -> None:
+    tensor = {"name": "image", "shape": [1], "datatype": "UINT8", "data": [1]}
+    for model in ("pets", "nobody"):
+        await http.post(f"/v1/models/{model}/predict", content=b"x", headers={"content-type": "image/png"})
+        await http.post(f"/v2/models/{model}/infer", json={"inputs": [tensor]})
+        await http.post(f"/v2/models/{model}/infer", json={"inputs": [tensor], "parameters": {"priority": -1}})
+    text = (await http.get("/metrics")).text
+    assert 'grayscale_http_requests_total{code="422",model="pets",route="/v1/models/{model}/predict"} 1.0\n' in text
+    assert 'grayscale_http_requests_total{code="400",model="pets",route="/v2"} 2.0\n' in text
+    assert "nobody" not in text
+
+
+async def test_the_room_for_data_and_the_store_are_told(http: httpx.AsyncClient, jobs: MemoryJobs) -> None:
+    await http.get("/v1/jobs")  # the store is asked for when somebody needs it
+    text = (await http.get("/metrics")).text
+    assert "\ngrayscale_data_dir_free_bytes " in text
+    assert "\ngrayscale_store_reachable 1.0\n" in text
+    jobs.store.away = True
+    jobs.clock.advance(2)
+    text = (await http.get("/metrics")).text
+    assert "\ngrayscale_store_reachable 0.0\n" in text
+    assert "\ngrayscale_clock_offset_seconds 0.0\n" in text
 
 
 async def test_the_protocols_metadata_is_answered_without_a_redirect(http: httpx.AsyncClient) -> None:

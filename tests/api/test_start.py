@@ -13,7 +13,7 @@ import pytest
 from tests.support.stack import ROOT
 
 # Only what answers later requests needs these.
-DEFERRED = {"fastapi", "pydantic", "redis", "limits", "httpcore", "prometheus_client"}
+DEFERRED = {"fastapi", "pydantic", "redis", "limits", "httpcore", "opentelemetry"}
 NEVER = {"grpc", "httpx", "typer", "rich", "torch", "onnx", "celery", "tensorrt", "scipy", "sklearn", "IPython"}
 
 

@@ -167,6 +167,15 @@ async def test_one_that_is_started_later_ends_in_its_place(yard: Yard) -> None:
     assert yard.alive() == []
 
 
+async def test_one_that_is_started_later_may_end_first(yard: Yard) -> None:
+    supervisor = Supervisor([yard.service("api", "slow")])
+    supervisor.start()
+    supervisor.start_later(yard.service("web", "slow"), after=None)
+    await until(lambda: len(yard.words()) == 2)
+    await supervisor.stop()
+    assert yard.words()[2:] == ["web asked", "web ended", "api asked", "api ended"]
+
+
 async def test_a_service_that_does_not_end_is_killed(
     yard: Yard, quick: Callable[..., None], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -53,7 +53,7 @@ def test_what_is_not_published_is_on_networks_without_a_way_out() -> None:
     found = config(COMPOSE)
     assert {name for name, network in found["networks"].items() if network.get("internal")} == {"models", "state"}
     outside = {name for name, service in found["services"].items() if "edge" in service["networks"]}
-    assert outside == {"api", "worker", "prometheus", "grafana"}  # a worker calls webhooks
+    assert outside == {"api", "worker", "web", "prometheus", "grafana"}  # a worker calls webhooks
 
 
 def test_the_api_goes_to_triton_by_one_variable() -> None:

@@ -19,9 +19,9 @@ from tests.support.stack import ROOT
 
 SCRIPT = ROOT / "docker/healthy.py"
 PORTS = {"api": "GRAYSCALE_PORT", "model_server": "GRAYSCALE_HTTP_PORT", "worker": "GRAYSCALE_WORKER_PORT",
-         "controller": "GRAYSCALE_CONTROLLER_PORT"}  # fmt: skip
+         "controller": "GRAYSCALE_CONTROLLER_PORT", "web": "GRAYSCALE_WEB_PORT"}  # fmt: skip
 PATHS = {"api": "/healthz/ready", "model_server": "/v2/health/ready", "worker": "/healthz/ready",
-         "controller": "/healthz/ready"}  # fmt: skip
+         "controller": "/healthz/ready", "web": "/healthz/ready"}  # fmt: skip
 
 
 @contextlib.contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator
 
 import pytest
 import redis
@@ -16,21 +17,13 @@ from tests.support.polling import BOUND_S, until
 from tests.support.valkey import ValkeyServer, running_valkey
 
 
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
-
-
 @pytest.fixture(params=["memory", "redis"])
 async def lease(request: pytest.FixtureRequest) -> AsyncIterator[Lease]:
     made: Lease
     if request.param == "memory":
         made = MemoryLease(SystemClock())
     else:
-        server: ValkeyServer = request.getfixturevalue("valkey")
-        with redis.Redis.from_url(server.url) as plain:
-            plain.flushall()
+        server: ValkeyServer = request.getfixturevalue("empty_valkey")
         made = RedisLease(server.url)
     yield made
     await made.close()
@@ -166,3 +159,11 @@ async def test_a_term_stays_the_same_while_it_is_renewed(valkey: ValkeyServer) -
         assert plain.get(KEY) is None
     await lease.close()
     assert RENEW_S < TTL_S / 2
+
+
+async def test_how_far_the_clocks_are_apart_is_known_once_the_server_has_answered(valkey: ValkeyServer) -> None:
+    lease = RedisLease(valkey.url, clock=ManualClock(time.time() + 3600))
+    assert lease.clock_offset_s is None
+    await lease.take("a", 30.0)
+    assert lease.clock_offset_s == pytest.approx(3600, abs=60)
+    await lease.close()

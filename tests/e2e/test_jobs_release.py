@@ -32,7 +32,7 @@ from tests.support.worker_process import all_results
 SHIFT, COUNT = 3, 200
 RELEASE = live_release(30.0)
 ROUTING = routing(RELEASE)
-EVIDENCE = re.compile(r'grayscale_release_requests_total{release="r-1",step="0",arm="(\w+)",source="job"} (\S+)')
+EVIDENCE = re.compile(r'grayscale_release_requests_total{arm="(\w+)",release="r-1",source="job",step="0"} (\S+)')
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ def test_every_process_follows_and_tells_and_outages_change_nothing(tmp_path: Pa
         with contextlib.closing(api.connect()) as connection:
             connection.request("GET", "/metrics")
             shown = connection.getresponse().read().decode()
-        labels = 'release="r-1",step="0",arm="candidate",source="live"'
+        labels = 'arm="candidate",release="r-1",source="live",step="0"'
         assert f"grayscale_release_requests_total{{{labels}}} {float(expected[CANDIDATE])!r}\n" in shown
 
         server.stop()

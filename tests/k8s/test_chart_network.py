@@ -83,6 +83,7 @@ def test_both_ends_of_a_connection_are_allowed_it(name: str) -> None:
         for callers, callee, port in [
             (("api", "worker"), "model-server", 8001),
             (("api", "worker", "controller"), "redis", 6379),
+            (("web",), "api", 8080),
         ]
         for caller in callers
         if caller in workloads and callee in workloads
@@ -132,10 +133,30 @@ def test_outbound_calls_reach_public_addresses_only() -> None:
 
 def test_the_api_may_be_closed_to_all_but_a_proxy() -> None:
     (rule,) = named(rendered("many"), "NetworkPolicy", "api")["spec"]["ingress"]
-    names = [peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] for peer in rule["from"]]
+    others = [peer["namespaceSelector"] for peer in rule["from"] if "namespaceSelector" in peer]
+    names = [peer["matchLabels"]["kubernetes.io/metadata.name"] for peer in others]
     assert names == ["ingress-nginx", "monitoring"]
     (open_to_all,) = named(rendered("defaults"), "NetworkPolicy", "api")["spec"]["ingress"]
     assert "from" not in open_to_all
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_the_pages_reach_the_api_and_nobody_else(name: str) -> None:
+    manifests = rendered(name)
+    rules = named(manifests, "NetworkPolicy", "web")["spec"]["egress"]
+    for workload in of_kind(manifests, *WORKLOADS):
+        labels = pod_labels(workload)
+        reached = {port for port in ports_of(workload).values() if may(rules, "to", labels, port)}
+        assert reached == ({8080} if component(workload) == "api" else set())
+    assert not any("ipBlock" in peer for rule in rules for peer in rule.get("to", []))
+
+
+def test_the_pages_may_be_closed_to_all_but_a_proxy() -> None:
+    proxy = {"podSelector": {"matchLabels": {"app": "proxy"}}}
+    manifests = render({"networkPolicy": {"webFrom": [proxy]}})
+    (rule,) = named(manifests, "NetworkPolicy", "web")["spec"]["ingress"]
+    assert may([rule], "from", {"app": "proxy"}, 8081)
+    assert not may([rule], "from", STRANGER, 8081)
 
 
 def test_policies_can_be_left_to_somebody_else() -> None:

@@ -14,6 +14,7 @@ from services.api import parent as api_parent
 from services.api.settings import api_settings
 from services.controller.settings import controller_settings
 from services.model_server.settings import model_server_settings
+from services.web.settings import web_settings
 from services.worker import parent as worker_parent
 from services.worker.settings import worker_settings
 from tests.support.helm_charts import (
@@ -59,6 +60,7 @@ READERS: Mapping[str, tuple[Callable[[Mapping[str, str]], object], Mapping[str, 
     "model-server": (model_server_settings, {"GRAYSCALE_MODELS": "/"}),
     "worker": (worker_settings, {"GRAYSCALE_MODEL_SERVER_URL": "h:1", "GRAYSCALE_REDIS_URL": "redis://h/0"}),
     "controller": (controller_settings, {"GRAYSCALE_REDIS_URL": "redis://h/0"}),
+    "web": (web_settings, {}),
 }
 
 

@@ -71,7 +71,9 @@ WRONG: list[tuple[str, Mapping[str, Any], str]] = [
     ("a quantity", {"state": {"size": "10 GB"}}, "size"),
     ("a resource", {"api": {"resources": {"limits": {"mem": "1Gi"}}}}, "mem"),
     ("a port", {"api": {"service": {"port": 70000}}}, "port"),
-    ("pages that are not there", {"web": {"enabled": True}}, "web"),
+    ("a way to pages that are off", {"web": {"enabled": False}, "gateway": {"webHostnames": ["a.b"]}}, "web.enabled"),
+    ("a host of two", {"ingress": {"enabled": True, "hosts": ["a.b"], "webHosts": ["a.b"]}}, "ingress.webHosts"),
+    ("no variable of the pages", {"web": {"env": {"GRAYSCALE_REDIS_URL": "redis://h"}}}, "GRAYSCALE_REDIS_URL"),
     ("a cluster", {"redis": {"kind": "external", "external": {"url": "redis+cluster://h:1"}}}, "url"),
     ("a password in a value", {"redis": {"kind": "external", "external": {"url": "redis://:p@h:1/0"}}}, "url"),
     ("sentinels without a service", {"redis": {"kind": "external", "external": {"url": "redis+sentinel://h"}}}, "url"),
@@ -99,6 +101,10 @@ WRONG: list[tuple[str, Mapping[str, Any], str]] = [
     ("no gateway", {"gateway": {"enabled": True}}, "gateway.parents"),
     ("metrics for everybody", {"networkPolicy": {"metricsFrom": []}}, "metricsFrom"),
     ("a budget of nothing", {"api": {"pdb": {"maxUnavailable": 0}}}, "maxUnavailable"),
+    ("an objective that leaves no budget",
+     {"monitoring": {"prometheusRule": {"objectives": {"availabilityPercent": 100}}}}, "availabilityPercent"),
+    ("a time that is no bound of the histogram",
+     {"monitoring": {"prometheusRule": {"objectives": {"latencySeconds": 0.3}}}}, "latencySeconds"),
     ("root", {"runAs": {"user": 0}}, "user"),
 ]  # fmt: skip
 

@@ -13,6 +13,7 @@ from services.shared.errors import NotFound
 from services.shared.inference.fake import FakeInference
 from services.shared.model_ref import ModelRef
 from services.shared.oip.handler import ProtocolHandler
+from services.shared.telemetry.prometheus import render
 from services.shared.tensors import NUMPY_DTYPES
 from tests.support.fake_models import classifier
 from tests.support.oip_server import ANY_PORT, MESSAGE_BYTES, RunningServer, Wire, identity
@@ -31,7 +32,7 @@ async def server(models: FakeInference) -> AsyncIterator[RunningServer]:
         return ModelRef(name, version or 1)
 
     handler = ProtocolHandler(models, resolve=resolve, server_version="1.2.3")
-    listeners = Listeners(handler, dict, max_message_bytes=MESSAGE_BYTES)
+    listeners = Listeners(handler, lambda: render({}), max_message_bytes=MESSAGE_BYTES)
     addresses = await listeners.start(ANY_PORT)
     yield RunningServer(addresses, models, handler, listeners)
     await listeners.stop(1.0)

@@ -48,7 +48,7 @@ async def relayed(port: int) -> AsyncIterator[tuple[Relay, str]]:
 
 
 async def test_connections_end_and_calls_go_on(server: RunningServer) -> None:
-    listeners = Listeners(server.handler, dict, max_message_bytes=MESSAGE_BYTES, max_connection_age_s=0.1)
+    listeners = Listeners(server.handler, bytes, max_message_bytes=MESSAGE_BYTES, max_connection_age_s=0.1)
     addresses = await listeners.start(ANY_PORT)
     async with relayed(addresses.grpc) as (relay, address):
         client = TritonInference(address)

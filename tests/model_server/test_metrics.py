@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 
-from services.shared.telemetry.prometheus import CONTENT_TYPE
+from services.shared.telemetry.exposition import CONTENT_TYPE
 from tests.support.oip_server import RunningServer
 
 

@@ -108,7 +108,7 @@ async def test_a_health_watch_hears_of_the_exit_and_ends_with_the_server(server:
 
 
 async def test_a_repository_call_needs_the_admin_key_where_one_is_set(server: RunningServer) -> None:
-    listeners = Listeners(server.handler, dict, max_message_bytes=MESSAGE_BYTES, guard=AdminGuard("open sesame"))
+    listeners = Listeners(server.handler, bytes, max_message_bytes=MESSAGE_BYTES, guard=AdminGuard("open sesame"))
     guarded = RunningServer(await listeners.start(ANY_PORT), server.models, server.handler, listeners)
     try:
         async with tritonclient.grpc.aio.InferenceServerClient(guarded.grpc) as client:

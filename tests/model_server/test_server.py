@@ -148,7 +148,7 @@ async def test_calls_in_flight_are_answered_while_the_server_stops(process: Proc
 
 @pytest.mark.parametrize("taken", ["grpc", "http", "metrics"])
 async def test_a_second_server_on_the_same_port_fails(server: RunningServer, taken: str) -> None:
-    second = Listeners(server.handler, dict, max_message_bytes=MESSAGE_BYTES)
+    second = Listeners(server.handler, bytes, max_message_bytes=MESSAGE_BYTES)
     wanted = replace(ANY_PORT, **{taken: getattr(server.addresses, taken)})
 
     with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{getattr(server.addresses, taken)}"):

@@ -57,3 +57,10 @@ def test_a_port_that_was_asked_for_is_taken_or_refused_and_the_usual_one_may_be_
             assert another.getsockname()[1] not in (0, port)
     with listen("127.0.0.1", port, 0) as now:
         assert now.getsockname()[1] == port
+
+
+def test_accepted_connections_send_what_they_have_at_once() -> None:
+    with listen("127.0.0.1", 0, 0) as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)

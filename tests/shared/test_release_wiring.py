@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,17 +21,11 @@ from services.shared.release_wiring import ReleaseFollowing
 from services.shared.router import Router
 from tests.support.live_releases import CANDIDATE, STABLE, keys_of, live_release, put_release, routing
 from tests.support.polling import until
-from tests.support.valkey import ValkeyServer, running_valkey
+from tests.support.valkey import ValkeyServer
 
 RELEASE = live_release()
 KEY = keys_of(RELEASE, "candidate", 1)[0].encode()
 ARM = ArmKey("r-1", 0, "candidate")
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
 
 
 @pytest.fixture

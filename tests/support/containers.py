@@ -18,7 +18,7 @@ import pytest
 from tests.support.stack import ROOT, free_ports
 
 BUILD_S, UP_S, DOWN_S, CALL_S = 540.0, 150.0, 90.0, 60.0
-OURS = ("api", "model_server", "worker", "controller")
+OURS = ("api", "model_server", "worker", "controller", "web")
 SERVICES = (*OURS, "redis", "prometheus")
 
 

@@ -144,7 +144,8 @@ async def serve_model_server(socket: str) -> AsyncIterator[Served]:
             raise NotFound(f"unknown model {name!r}")
         return ModelRef(name, version or 1)
 
-    listeners = Listeners(ProtocolHandler(fake, resolve=resolve, server_version="1.2.3"), dict, max_message_bytes=2**24)
+    handler = ProtocolHandler(fake, resolve=resolve, server_version="1.2.3")
+    listeners = Listeners(handler, bytes, max_message_bytes=2**24)
     addresses = await listeners.start(Addresses("127.0.0.1", 0, 0, 0))
     client = TritonInference(f"127.0.0.1:{addresses.grpc}")
     yield Served(client, *_gate_of(fake))

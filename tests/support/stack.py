@@ -82,7 +82,11 @@ def running_stack(
         *("--models", str(models), "--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics)),
         *arguments,
     ]
-    ports_of = {"GRAYSCALE_WORKER_PORT": "0", "GRAYSCALE_CONTROLLER_PORT": "0"}
+    # Pages are asked for by the tests that look at them: GRAYSCALE_WITH_WEB=1.
+    ports_of = {
+        **{"GRAYSCALE_WORKER_PORT": "0", "GRAYSCALE_CONTROLLER_PORT": "0", "GRAYSCALE_WEB_PORT": "0"},
+        "GRAYSCALE_WITH_WEB": "0",
+    }
     variables = {**os.environ, **ports_of, **(environment or {})}
     with log.open("w") as errors, (directory / "stack.out").open("w") as out:
         process = subprocess.Popen(command, cwd=ROOT, env=variables, stdout=out, stderr=errors, text=True)

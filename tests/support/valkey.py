@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from services.shared.embedded_valkey import NO_VALKEY, valkey_binary, valkey_command, valkey_socket, valkey_url
 
@@ -106,3 +107,18 @@ def running_valkey(data_dir: Path) -> Iterator[ValkeyServer]:
         sockets = valkey_socket(data_dir).parent
         if not sockets.is_relative_to(data_dir.resolve()):
             shutil.rmtree(sockets, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
+    """One server for all tests of a module, started for the first that asks."""
+    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
+        yield server
+
+
+@pytest.fixture
+def empty_valkey(valkey: ValkeyServer) -> ValkeyServer:
+    """The module's server, with nothing on it."""
+    with redis.Redis.from_url(valkey.url) as plain:
+        plain.flushall()
+    return valkey

@@ -12,6 +12,7 @@ from services.shared.errors import Unavailable
 from services.shared.jobs.base import JobStore
 from services.shared.jobs.job import ItemResult, Lease, Settled
 from services.shared.jobs.memory import MemoryJobStore
+from services.shared.tracing.span import Tracer
 from services.worker.bell import Bell
 from services.worker.chunk_runner import ChunkRunner, Work
 from services.worker.work_counters import WorkCounters
@@ -86,7 +87,9 @@ class RunnerBench:
         self.counters = WorkCounters()
         self.runner = self.another()
 
-    def another(self, work: Work | None = None, store: JobStore | None = None) -> ChunkRunner:
+    def another(
+        self, work: Work | None = None, store: JobStore | None = None, tracer: Tracer | None = None
+    ) -> ChunkRunner:
         return ChunkRunner(
             store or self.store,
             work or self.work,
@@ -95,6 +98,7 @@ class RunnerBench:
             SystemClock(),
             random.Random(1),
             worker_id="w",
+            tracer=tracer,
         )
 
     async def step(self) -> bool:

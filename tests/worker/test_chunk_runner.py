@@ -8,7 +8,7 @@ import pytest
 
 from services.shared.errors import InferenceFailed, Overloaded
 from services.shared.jobs.base import ABANDONED, TOO_LATE
-from services.shared.jobs.job import JobState
+from services.shared.jobs.job import ItemError, ItemResult, JobState
 from services.worker import chunk_runner, lease_hold
 from services.worker.failure import DRAINED, DeadlinePassed
 from tests.support.jobs import make, new_job
@@ -31,6 +31,30 @@ async def test_a_job_is_worked_off_and_every_item_has_its_answer(bench: RunnerBe
     assert bench.counters.chunks == {"completed": 3}
     assert bench.counters.items == {"done": 5, "failed": 0}
     assert (bench.counters.running, bench.counters.seconds.count) == (0, 3)
+
+
+async def test_every_chunk_leaves_a_line(bench: RunnerBench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", logger=chunk_runner.__name__)
+    job = await make(bench.store, new_job(items=3, chunk=2))
+    await bench.work_off()
+    done = [vars(record) for record in caplog.records if record.message == "a chunk is done"]
+    assert [(line["job_id"], line["first"], line["items"]) for line in done] == [(job.job_id, 0, 2), (job.job_id, 2, 1)]
+    assert all((line["asked"], line["attempt"], line["failed"]) == ("digits", 1, 0) for line in done)
+    assert all(0 <= line["work_ms"] <= line["ms"] for line in done)
+
+
+def test_a_line_says_how_many_each_version_answered_as_which_arm() -> None:
+    def served(version: int, arm: str) -> dict[str, object]:
+        return {"served_by": {"model": "digits", "version": version, "arm": arm}}
+
+    results = [
+        ItemResult(0, result=served(1, "stable")),
+        ItemResult(1, result=served(2, "candidate")),
+        ItemResult(2, result=served(1, "stable")),
+        ItemResult(3, error=ItemError("not_found", "gone")),
+    ]
+    said = chunk_runner.said_of(results)
+    assert said == {"failed": 1, "served_by": {"digits/1 stable": 2, "digits/2 candidate": 1}}
 
 
 async def test_what_passes_by_itself_is_tried_again_after_a_while(bench: RunnerBench) -> None:

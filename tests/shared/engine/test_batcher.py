@@ -37,6 +37,22 @@ async def test_requests_that_wait_run_as_one(bench: Bench) -> None:
     assert [right(result, i, rows=i) for i, result in zip((1, 2, 3), results[1:], strict=True)] == [True] * 3
 
 
+async def test_the_age_of_the_oldest_request_in_a_run_is_known_until_the_run_ends(bench: Bench) -> None:
+    made = bench()
+    assert made.batcher.oldest_running_s == 0.0
+    first = await made.busy()
+    waiting = made.ask(1)
+    await made.queued(1)
+    before = made.batcher.oldest_running_s
+    assert before > 0
+    first.cancel()  # nobody waits for it any more, and it runs on
+    await asyncio.sleep(0)
+    assert made.batcher.oldest_running_s > before
+    made.open()
+    await waiting
+    await until(lambda: made.batcher.oldest_running_s == 0.0)
+
+
 async def test_requests_of_one_loop_turn_run_as_one_without_delay(bench: Bench) -> None:
     made = bench()
     await asyncio.gather(*(made.ask(i) for i in range(5)))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-import redis
 
 from services.shared.blobs.memory import MemoryBlobStore
 from services.shared.clock import ManualClock
@@ -14,13 +13,7 @@ from services.shared.jobs.keeper import JobKeeper
 from services.shared.jobs.memory import MemoryJobStore
 from services.shared.jobs.memory_queue import MemoryJobQueue
 from services.shared.jobs.redis import RedisJobStore
-from tests.support.valkey import ValkeyServer, running_valkey
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
+from tests.support.valkey import ValkeyServer
 
 
 @pytest.fixture
@@ -34,9 +27,7 @@ async def store(request: pytest.FixtureRequest, clock: ManualClock) -> AsyncIter
     if request.param == "memory":
         made = MemoryJobStore(clock, max_waiting_items=100)
     else:
-        server: ValkeyServer = request.getfixturevalue("valkey")
-        with redis.Redis.from_url(server.url) as plain:
-            plain.flushall()
+        server: ValkeyServer = request.getfixturevalue("empty_valkey")
         made = RedisJobStore(server.url, clock=clock, max_waiting_items=100)
     yield made
     await made.close()

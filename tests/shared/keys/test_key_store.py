@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,6 @@ from tests.support.valkey import ValkeyServer, running_valkey
 
 def made(*scopes: Scope, name: str = "a key") -> IssuedKey:
     return issue(NewKey(name, frozenset(scopes or {Scope.PREDICT}), 2.5, 10, 1000), now=1_700_000_000.25)
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
 
 
 @pytest.fixture(params=["memory", "file", "redis"])

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-import redis
 
 from services.shared.observations.base import ObservationStore
 from services.shared.observations.memory import MemoryObservationStore
 from services.shared.observations.redis import RedisObservationStore
-from tests.support.valkey import ValkeyServer, running_valkey
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
+from tests.support.valkey import ValkeyServer
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -25,9 +18,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[ObservationStor
     if request.param == "memory":
         made = MemoryObservationStore()
     else:
-        server: ValkeyServer = request.getfixturevalue("valkey")
-        with redis.Redis.from_url(server.url) as plain:
-            plain.flushall()
+        server: ValkeyServer = request.getfixturevalue("empty_valkey")
         made = RedisObservationStore(server.url)
     yield made
     await made.close()

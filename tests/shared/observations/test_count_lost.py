@@ -58,9 +58,9 @@ async def test_it_is_added_to_what_the_process_had_published(directory: Path, aw
     assert (found[STABLE].requests, found[STABLE].errors) == (2, {"ProcessDied": 2})
     assert lost_files(directory) == []
     shown = read_total(directory).decode()
-    labels = 'release="r-1",step="1",arm="candidate",source="live"'
-    assert f'grayscale_release_errors_total{{{labels},kind="ProcessDied"}} 7.0' in shown
-    assert f"grayscale_release_requests_total{{{labels}}} 7.0" in shown
+    labels = 'release="r-1",source="live",step="1"'
+    assert f'grayscale_release_errors_total{{arm="candidate",kind="ProcessDied",{labels}}} 7.0' in shown
+    assert f'grayscale_release_requests_total{{arm="candidate",{labels}}} 7.0' in shown
 
 
 async def test_what_is_counted_is_not_counted_again(directory: Path) -> None:

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
-import redis
 
 from services.shared.release_store.base import ReleaseStore
 from services.shared.release_store.memory import MemoryReleaseStore
 from services.shared.release_store.redis import RedisReleaseStore
-from tests.support.valkey import ValkeyServer, running_valkey
-
-
-@pytest.fixture(scope="module")
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ValkeyServer]:
-    with running_valkey(tmp_path_factory.mktemp("valkey")) as server:
-        yield server
+from tests.support.valkey import ValkeyServer
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -25,9 +18,7 @@ async def store(request: pytest.FixtureRequest) -> AsyncIterator[ReleaseStore]:
     if request.param == "memory":
         made = MemoryReleaseStore()
     else:
-        server: ValkeyServer = request.getfixturevalue("valkey")
-        with redis.Redis.from_url(server.url) as plain:
-            plain.flushall()
+        server: ValkeyServer = request.getfixturevalue("empty_valkey")
         made = RedisReleaseStore(server.url)
     yield made
     await made.close()

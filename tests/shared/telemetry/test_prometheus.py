@@ -87,5 +87,16 @@ def test_every_version_has_its_own_series() -> None:
     assert text.count("# TYPE nv_inference_request_success counter") == 1
 
 
+def test_the_oldest_request_in_a_run_and_the_states_of_versions_are_told() -> None:
+    text = render({REF: replace(metrics(REF), oldest_running_s=31.5)}, ["loaded", "failed", "loaded"]).decode()
+    assert 'grayscale_inference_oldest_running_seconds{model="pets",version="1"} 31.5' in text
+    assert [line for line in text.splitlines() if line.startswith("grayscale_model_versions{")] == [
+        'grayscale_model_versions{state="loaded"} 2.0',
+        'grayscale_model_versions{state="loading"} 0.0',
+        'grayscale_model_versions{state="unloading"} 0.0',
+        'grayscale_model_versions{state="failed"} 1.0',
+    ]
+
+
 def test_without_models_the_families_are_still_described() -> None:
     assert "# TYPE nv_inference_count counter" in render({}).decode()

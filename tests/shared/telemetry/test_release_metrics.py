@@ -8,9 +8,11 @@ from services.shared.release.arm_counters import ArmCounters
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.release_counters import ArmKey, ReleaseSnapshot
 from services.shared.telemetry.exposition import merge
+from services.shared.telemetry.forgotten_releases import releases_in, without
 from services.shared.telemetry.release_metrics import render_releases
 
-CANDIDATE = 'release="r-1",step="2",arm="candidate",source="live"'
+CANDIDATE = 'arm="candidate",release="r-1",source="live",step="2"'
+KINDS = 'arm="candidate",kind="{}",release="r-1",source="live",step="2"'
 
 
 def samples(text: str) -> dict[str, float]:
@@ -49,8 +51,8 @@ def test_everything_is_shown() -> None:
     buckets = {series: value for series, value in shown.items() if "_bucket" in series}
     assert {series: value for series, value in shown.items() if "_bucket" not in series} == {
         f"grayscale_release_requests_total{{{CANDIDATE}}}": 5.0,
-        f'grayscale_release_errors_total{{{CANDIDATE},kind="DeadlineExceeded"}}': 1.0,
-        f'grayscale_release_errors_total{{{CANDIDATE},kind="InferenceFailed"}}': 1.0,
+        f"grayscale_release_errors_total{{{KINDS.format('DeadlineExceeded')}}}": 1.0,
+        f"grayscale_release_errors_total{{{KINDS.format('InferenceFailed')}}}": 1.0,
         f"grayscale_release_in_flight{{{CANDIDATE}}}": 1.0,
         f"grayscale_release_request_duration_seconds_sum{{{CANDIDATE}}}": 120.0034,
         f"grayscale_release_request_duration_seconds_count{{{CANDIDATE}}}": 3.0,
@@ -58,7 +60,7 @@ def test_everything_is_shown() -> None:
         f"grayscale_release_disagreements_total{{{CANDIDATE}}}": 1.0,
         f"grayscale_release_shadows_dropped_total{{{CANDIDATE}}}": 1.0,
     }
-    below = {series.partition('le="')[2].removesuffix('"}'): value for series, value in buckets.items()}
+    below = {series.partition('le="')[2].partition('"')[0]: value for series, value in buckets.items()}
     assert (below["0.00025"], below["0.0005"], below["0.0025"], below["0.005"], below["30.0"]) == (0, 1, 1, 2, 2)
     assert below["+Inf"] == 3
     assert list(below.values()) == sorted(below.values())
@@ -89,3 +91,10 @@ def test_the_numbers_of_several_processes_add_up() -> None:
     text = rendered(candidate=busy())
     assert samples(merge([text, text]))[f"grayscale_release_requests_total{{{CANDIDATE}}}"] == 10.0
     assert "in_flight" not in merge([text], gauges=False)
+
+
+def test_what_is_told_of_a_release_can_be_taken_out() -> None:
+    text = rendered(candidate=busy())
+    assert releases_in(text) == {"r-1"}
+    assert samples(without(text, {"r-1"})) == {}
+    assert samples(without(text, {"r-2"})) == samples(text)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from services.shared.telemetry.process_memory import NAME
+from services.shared.telemetry.process_metrics import PSS_NAME
 from services.shared.telemetry.sum_over_processes import SharedMetrics, add_ended, read_total, retire
 
 
@@ -136,7 +136,7 @@ def test_sums_taken_while_processes_write_and_end_never_go_back(
 def test_the_memory_of_each_process_and_of_their_parent_is_told(tmp_path: Path) -> None:
     metrics = SharedMetrics(tmp_path, lambda: exposition(1))
     (tmp_path / "ended.prom").write_text(exposition(5).decode())
-    told = [line.split('"')[1] for line in metrics.total().decode().splitlines() if line.startswith(NAME)]
+    told = [line.split('"')[1] for line in metrics.total().decode().splitlines() if line.startswith(PSS_NAME)]
     assert told == [str(os.getppid()), str(os.getpid())]
 
 
