@@ -18,8 +18,8 @@ stack: ## build the images and run the stack in containers (Docker 25+): docs/do
 	docker compose -f docker/compose.yaml up --detach --build --wait
 
 test: $(VENV)/.dev ## set up everything and run all tests but those in containers
-	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e --ignore tests/containers
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/e2e --ignore tests/browser --ignore tests/containers
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/e2e tests/browser
 
 test-containers: $(VENV)/.dev ## build the images and test the stack in containers (Docker 25+)
 	$(BIN)/python -m pytest tests/containers
@@ -33,6 +33,7 @@ dev: $(VENV)/.dev ## set up .venv with everything
 
 train: $(VENV)/.dev ## train the sample model anew and print its accuracy
 	$(BIN)/python -m exporters.digits.train
+	$(BIN)/grayscale models reference digits --from digits:held-out
 
 train-resnet: $(VENV)/.dev ## train a ResNet-18 on rendered shapes, into .cache/shapes, and print its accuracy
 	$(BIN)/python -m exporters.shapes.train
