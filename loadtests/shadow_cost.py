@@ -123,7 +123,7 @@ def rows_of(subject: Subject, serving: Serving, directory: Path, options: argpar
     picture = write_picture(subject.picture, directory)
     requests = {name: upload(serving.predict_url(name), picture) for name in ASKED}
     for request in requests.values():
-        closed_loop(request, CLIENTS, WARM_S)
+        closed_loop(request, CLIENTS, min(WARM_S, 2 * options.seconds))
     load = closed_loop(requests[WATCHED], CLIENTS, options.seconds)
     capacity = load.goodput(options.seconds / 10, options.seconds)
     before = settled(serving)

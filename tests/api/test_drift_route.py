@@ -79,8 +79,8 @@ async def test_all_processes_are_told_of_together(
     assert features["class"]["bins"] == ["none", "cat", "dog", "fox"]
     assert "differ" in document["sentence"]
     metrics = (await told.get("/metrics")).text
-    assert 'grayscale_drift_samples{model="pets",version="1"} 150\n' in metrics
-    assert 'grayscale_drift_score{model="pets",version="1",feature="brightness"}' in metrics
+    assert 'grayscale_drift_samples{model="pets",version="1"} 150.0\n' in metrics
+    assert 'grayscale_drift_score{feature="brightness",model="pets",version="1"}' in metrics
 
 
 async def test_a_version_without_a_reference_says_how_to_make_one(told: httpx.AsyncClient) -> None:

@@ -69,7 +69,7 @@ def predict_anew(api: Api) -> None:
 
 
 def counters(text: str) -> dict[str, float]:
-    """Every series of an exposition that may only grow."""
+    """Every series of an exposition that may only grow; one of a single process ends with it."""
     kinds = {line.split()[2]: line.split()[3] for line in text.splitlines() if line.startswith("# TYPE ")}
     found = {}
     for line in text.splitlines():
@@ -78,7 +78,11 @@ def counters(text: str) -> dict[str, float]:
         family = next(
             (name.removesuffix(s) for s in ("_bucket", "_count", "_sum") if name.removesuffix(s) in kinds), name
         )
-        if not line.startswith("#") and kinds.get(family, kinds.get(name)) in ("counter", "histogram"):
+        if (
+            not line.startswith("#")
+            and 'pid="' not in series
+            and kinds.get(family, kinds.get(name)) in ("counter", "histogram")
+        ):
             found[series] = float(value)
     return found
 

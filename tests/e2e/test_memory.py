@@ -30,4 +30,4 @@ def test_twenty_thousand_predictions_leave_memory_as_it_was(tmp_path: Path) -> N
         told = {int(each.labels["pid"]): each.value for each in families["grayscale_process_pss_bytes"].samples}
         pids = [pid for server in serving.processes for pid in server.pids()]
         assert sorted(told) == sorted(pids)
-        assert sum(told.values()) == pytest.approx(samples[-1].size_bytes, rel=0.1)
+        assert sum(told.values()) == pytest.approx(samples[-1].memory.size_bytes, rel=0.1)

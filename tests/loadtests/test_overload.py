@@ -16,7 +16,7 @@ from tests.support.stack import ROOT
 @pytest.mark.e2e
 def test_an_overloaded_server_answers_or_refuses_and_says_so(tmp_path: Path) -> None:
     report, plot = tmp_path / "report.json", tmp_path / "plot.svg"
-    arguments = ["--model", "tiny", "--offered", "0.3", "1.5", "--seconds", "4"]
+    arguments = ["--model", "tiny", "--offered", "0.3", "1.5", "--seconds", "2"]
     command = [sys.executable, "-m", "loadtests.overload", *arguments, "--json", str(report), "--plot", str(plot)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert made.returncode == 0, made.stderr + made.stdout

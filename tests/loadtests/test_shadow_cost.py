@@ -16,7 +16,7 @@ from tests.support.stack import ROOT
 @pytest.mark.e2e
 def test_every_name_is_measured_and_only_the_mirrored_ones_copies_are_compared(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    arguments = ["--model", "tiny", "--seconds", "1", "--rounds", "1", "--json", str(report)]
+    arguments = ["--model", "tiny", "--seconds", "0.4", "--rounds", "1", "--json", str(report)]
     command = [sys.executable, "-m", "loadtests.shadow_cost", *arguments]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert made.returncode == 0, made.stderr + made.stdout

@@ -19,7 +19,8 @@ def provenance_routes(files: ProvenanceFiles) -> APIRouter:
 
     @router.get("/{model}/provenance")
     async def show_provenance(
-        model: ModelName, version: Annotated[int, Query(ge=1, le=EXACT_VERSION, description="of this model")]
+        model: ModelName,
+        version: Annotated[int, Query(ge=1, le=EXACT_VERSION, description="of this model", examples=[1])],
     ) -> dict[str, Any]:
         """What `grayscale export` wrote down of a version: source, recipe, software, parity, accuracy and times."""
         return await asyncio.to_thread(files.read, ModelRef(check_model_name(model), version))

@@ -26,10 +26,12 @@ _ENDED = ("Z", "X")  # a state: nobody has asked yet how it ended
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes of several processes. `proportional`: each shared page is divided by those who share it (PSS); else the
-    system gave only resident bytes, in which pages that the processes share count once for each."""
+    system gave only resident bytes, in which pages that the processes share count once for each. `anonymous_bytes` are
+    those of no file, which do not depend on who else has the same libraries open; 0 where the system does not tell."""
 
     size_bytes: int
     proportional: bool
+    anonymous_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +180,8 @@ def memory_of(pids: Sequence[int]) -> Memory:
     """Proportional where the system tells it of every process (smaps_rollup), else resident."""
     shares = [_kilobytes(_PROC / str(pid) / "smaps_rollup", "Pss:") for pid in pids]
     if shares and None not in shares:
-        return Memory(1024 * sum(share or 0 for share in shares), proportional=True)
+        anonymous = sum(_kilobytes(_PROC / str(pid) / "smaps_rollup", "Pss_Anon:") or 0 for pid in pids)
+        return Memory(1024 * sum(share or 0 for share in shares), proportional=True, anonymous_bytes=1024 * anonymous)
     resident = [_kilobytes(_PROC / str(pid) / "status", "VmRSS:") for pid in pids]
     return Memory(1024 * sum(each or 0 for each in resident), proportional=False)
 

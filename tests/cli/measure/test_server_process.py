@@ -136,7 +136,7 @@ def test_memory_is_resident_where_it_does_not(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(module, "_PROC", tmp_path)
     assert memory_of([7]) == module.Memory(2_048_000, proportional=False)
     (tmp_path / "7" / "smaps_rollup").write_text("Rss: 2000 kB\nPss: 1000 kB\nPss_Anon: 5 kB\n")
-    assert memory_of([7]) == module.Memory(1_024_000, proportional=True)
+    assert memory_of([7]) == module.Memory(1_024_000, proportional=True, anonymous_bytes=5120)
     assert memory_of([7, 8]) == module.Memory(2_048_000, proportional=False)  # 8 has ended
 
 

@@ -32,7 +32,7 @@ def test_few_pictures_say_nothing() -> None:
         "Too few pictures to compare: 99 of the last 5 minutes were looked at, and 100 are needed."
     )
     text = render_drift([found]).decode()
-    assert 'grayscale_drift_samples{model="pets",version="1"} 99\n' in text
+    assert 'grayscale_drift_samples{model="pets",version="1"} 99.0\n' in text
     assert "grayscale_drift_score{" not in text
 
 
@@ -55,8 +55,8 @@ def test_what_differs_is_named_most_first() -> None:
     )
     text = render_drift([found]).decode()
     score = found.features[1].score
-    assert f'grayscale_drift_score{{model="pets",version="1",feature="class"}} {score!r}\n' in text
-    assert 'grayscale_drift_threshold{model="pets",version="1",feature="class"} 0.1\n' in text
+    assert f'grayscale_drift_score{{feature="class",model="pets",version="1"}} {score!r}\n' in text
+    assert 'grayscale_drift_threshold{feature="class",model="pets",version="1"} 0.1\n' in text
 
 
 def test_bins_are_said_in_words() -> None:
