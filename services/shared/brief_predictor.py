@@ -18,8 +18,8 @@ from services.shared.imaging.classification import best_of
 from services.shared.inference.base import BriefRuns, InferResult
 from services.shared.model_view import ModelView, ModelViews
 from services.shared.release.arm_counters import ArmCounters
-from services.shared.release.routing import Route
-from services.shared.router import Router
+from services.shared.release.routing import ReleaseRouting, Route
+from services.shared.router import Router, released_route
 from services.shared.shadow import Mirrored, ShadowRunner
 from services.shared.shadow_comparison import Said
 from services.shared.tensors import Array
@@ -49,8 +49,9 @@ class Joined:
     """
 
     __slots__ = (
-        *("_clock", "_counters", "_drift", "_images", "_key_hashes", "_left", "_over", "_reply", "_shadow", "_timer"),
-        *("_top", "_withdraw", "askers", "begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
+        *("_clock", "_counters", "_drift", "_images", "_is_counted", "_key_hashes", "_left", "_over", "_reply"),
+        *("_shadow", "_timer", "_top", "_withdraw"),
+        *("askers", "begun_s", "decoded_s", "pictures", "route", "size", "started_s", "view"),
     )
 
     def __init__(
@@ -66,7 +67,7 @@ class Joined:
         self._key_hashes: list[int] = []
         self._images: list[bytes] = []  # only those that are mirrored
         self.started_s = 0.0
-        self._left, self._over = 0, False
+        self._left, self._over, self._is_counted = 0, False, False
         self._withdraw: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -77,9 +78,7 @@ class Joined:
         self.pictures.append(picture)
         self.begun_s.append(begun_s)
         self.decoded_s.append(decoded_s)
-        if self._counters is not None:
-            self._key_hashes.append(key_hash)
-            self._counters.begin()
+        self._key_hashes.append(key_hash)
         if self._shadow is not None:
             self._images.append(image)
 
@@ -89,7 +88,7 @@ class Joined:
             return
         self.askers[self.askers.index(asker)] = None
         self._left += 1
-        if self._counters is not None:
+        if self._counters is not None and self._is_counted:
             self._counters.abandon()
         if self._left == len(self.askers):
             self._end()
@@ -100,6 +99,9 @@ class Joined:
         """Begins the run; never raises."""
         if self._over or not self.askers:
             return
+        if self._counters is not None:  # who has not left by now is in flight: until here nothing was asked of the arm
+            self._is_counted = True
+            self._counters.begin(len(self.askers) - self._left)
         tensors = [picture.tensor for picture in self.pictures]
         shape = tensors[0].shape
         batch = tensors[0][np.newaxis] if len(tensors) == 1 else np.concatenate(tensors).reshape(-1, *shape)
@@ -139,9 +141,13 @@ class Joined:
         self._fail()
 
     def _count(self, counters: ArmCounters, best: list[list[int]], scores: list[list[float]], ended_s: float) -> None:
-        for i, asker in enumerate(self.askers):
-            if asker is not None:
-                counters.observe(ended_s - self.begun_s[i], self._key_hashes[i], best[i][0], scores[i][0])
+        there: Sequence[int] = range(len(self.askers))
+        if self._left:
+            there = [i for i in there if self.askers[i] is not None]
+        counters.observe_all(
+            [ended_s - self.begun_s[i] for i in there], [self._key_hashes[i] for i in there],
+            [best[i][0] for i in there], [scores[i][0] for i in there],
+        )  # fmt: skip
 
     def _mirror(self, shadow: ShadowRunner, given: Array) -> None:
         for i, asker in enumerate(self.askers):
@@ -166,10 +172,8 @@ class Joined:
         if self._over:
             return
         self._end()
-        if self._counters is not None:
-            for asker in self.askers:
-                if asker is not None:
-                    self._counters.abandon()
+        if self._counters is not None and self._is_counted:
+            self._counters.abandon(len(self.askers) - self._left)
         self._reply(self, None)
 
     def _end(self) -> None:
@@ -196,7 +200,7 @@ class BriefPredictor:
         self._drift = drift
         self._monotonic = clock.monotonic
         # Of this turn. A route is found by its identity: there is one for each arm, and its hash takes a microsecond.
-        self._routes: dict[str, Route] = {}
+        self._decided: dict[str, Route | ReleaseRouting] = {}
         self._groups: dict[int, Joined | None] = {}
 
     def take(
@@ -208,13 +212,11 @@ class BriefPredictor:
         """
         begun_s = self._monotonic()
         self._router.load.begun += 1  # its passage is over within the turn: it is never seen in flight
-        route, key_hash = self._routes.get(model), 0
+        route, key_hash = self._decided.get(model), 0
         if route is None:
-            route = self._router.plain_route(model)
-            if route is None:
-                route, key_hash = self._router.released_route(model, key, api_key)
-            else:
-                self._routes[model] = route
+            route = self._decided[model] = self._router.decided(model)
+        if isinstance(route, ReleaseRouting):
+            route, key_hash = released_route(route, key, api_key)
         joined: Joined | None = self._groups.get(id(route), _UNSEEN)
         if joined is _UNSEEN or (joined is not None and joined.done()):  # all who asked have left
             joined = self._groups[id(route)] = self._group(route, reply, top)
@@ -235,7 +237,7 @@ class BriefPredictor:
         Two arms of a release, or two models, that all have their run in every turn have small ones, which cost more by
         the picture: those left gather what comes meanwhile.
         """
-        self._routes.clear()
+        self._decided.clear()
         while self._groups:
             joined = self._groups.pop(next(iter(self._groups)))
             if joined is not None and self._runs is not None:

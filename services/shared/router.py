@@ -10,7 +10,7 @@ from services.shared.model_ref import ModelRef
 from services.shared.random_bytes import random_bytes
 from services.shared.release.arm_counters import ArmCounters
 from services.shared.release.release_counters import ReleaseCounters
-from services.shared.release.routing import STABLE, ReleaseRouting, Route, route_of, routed_by
+from services.shared.release.routing import STABLE, ReleaseRouting, Route, Sticky, choose, route_of
 
 Resolve = Callable[[str, int | None], ModelRef]
 
@@ -93,7 +93,7 @@ class Router:
         if routing is None:
             route = route_of(None, ref, pinned=None if version is None else ref, forced=forced)
             return self._passage(route, 0, None)
-        key_hash = routing.hash_of(routed_by(routing.sticky, key, api_key, lambda: random_bytes(16)))
+        key_hash = key_hash_of(routing, key, api_key)
         route = route_of(routing, ref, key_hash, forced=forced)
         counters = self.counters.of(route)
         if counters is not None:
@@ -118,15 +118,25 @@ class Router:
         load.begun += 1
         return Passage(route, key_hash, counters, load)
 
-    def plain_route(self, model: str) -> Route | None:
-        """The route of every request that names no version; None while a release decides. Raises NotFound."""
+    def decided(self, model: str) -> Route | ReleaseRouting:
+        """The route of every request that names no version, or the release that decides about each: `released_route`.
+        Raises NotFound."""
         ref = self._resolve(model, None)
-        return route_of(None, ref) if self.routings.get(model) is None else None
+        return self.routings.get(model) or route_of(None, ref)
 
-    def released_route(self, model: str, key: bytes | None, api_key: bytes | None) -> tuple[Route, int]:
-        """The route that a release gives, and the key's hash; for `key` None any will do. What is counted is the
-        caller's to count. Raises NotFound."""
-        routing = self.routings[model]
-        chosen = routed_by(routing.sticky, random_bytes(16) if key is None else key, api_key, lambda: random_bytes(16))
-        key_hash = routing.hash_of(chosen)
-        return route_of(routing, self._resolve(model, None), key_hash), key_hash
+
+def key_hash_of(routing: ReleaseRouting, key: bytes | None, api_key: bytes | None) -> int:
+    """The 64 bits that stand for a request: the hash of its routing key, or of its API key's id where there is one.
+    Where there is no key (`key` is None), or nothing sticks, random ones: the hash of a random key would be no other.
+    """
+    sticky = routing.sticky
+    if sticky is Sticky.API_KEY and api_key is not None:
+        return routing.hash_of(api_key)
+    return int.from_bytes(random_bytes(8)) if key is None or sticky is Sticky.NONE else routing.hash_of(key)
+
+
+def released_route(routing: ReleaseRouting, key: bytes | None, api_key: bytes | None) -> tuple[Route, int]:
+    """The route that a release gives, and the key's hash; for `key` None any will do. What is counted is the caller's
+    to count."""
+    key_hash = key_hash_of(routing, key, api_key)
+    return choose(routing, key_hash), key_hash

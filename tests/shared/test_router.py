@@ -14,7 +14,7 @@ from services.shared.predictor import Predictor
 from services.shared.release.arm_snapshot import ArmSnapshot
 from services.shared.release.release_counters import ArmKey
 from services.shared.release.routing import Arm, ReleaseRouting, Sticky
-from services.shared.router import Router
+from services.shared.router import Router, key_hash_of, released_route
 from tests.support.polling import until
 from tests.support.predictor_bench import PETS, Preprocessing, pets, resolve
 
@@ -161,19 +161,45 @@ async def test_without_stable_there_is_nobody_else_to_ask() -> None:
 @pytest.mark.parametrize("weight", [0.0, 30.0, 100.0])
 def test_a_released_route_is_that_of_the_passage(weight: float) -> None:
     made = router(weight)
-    assert made.plain_route("pets") is None
+    deciding = made.decided("pets")
+    assert isinstance(deciding, ReleaseRouting)
     for number in range(50):
         key = b"%d" % number
-        route, key_hash = made.released_route("pets", key, None)
+        route, key_hash = released_route(deciding, key, None)
         passage = made.begin("pets", key=key)
         assert (route, key_hash) == (passage.route, passage.key_hash)
         passage.left()
-    routes = {made.released_route("pets", None, None)[0].arm for _ in range(200)}
+    routes = {released_route(deciding, None, None)[0].arm for _ in range(200)}
     assert routes == {0.0: {"stable"}, 30.0: {"stable", "candidate"}, 100.0: {"candidate"}}[weight]
 
 
-def test_without_a_release_the_plain_route_is_one_object_for_all() -> None:
+def test_without_a_release_the_decided_is_one_object_for_all() -> None:
     made = Router(resolve)
-    assert made.plain_route("pets") is made.plain_route("pets") is made.begin("pets").route
+    assert made.decided("pets") is made.decided("pets") is made.begin("pets").route
     with pytest.raises(NotFound):
-        made.plain_route("nobody")
+        made.decided("nobody")
+
+
+@pytest.mark.parametrize(
+    ("sticky", "key", "api_key", "expected"),
+    [
+        (Sticky.KEY, b"key", b"id", b"key"),
+        (Sticky.KEY, b"key", None, b"key"),
+        (Sticky.KEY, None, b"id", None),
+        (Sticky.API_KEY, b"key", b"id", b"id"),
+        (Sticky.API_KEY, None, b"id", b"id"),
+        (Sticky.API_KEY, b"key", None, b"key"),
+        (Sticky.API_KEY, None, None, None),
+        (Sticky.NONE, b"key", b"id", None),
+    ],
+)
+def test_what_is_hashed_is_what_the_release_says_sticks(
+    sticky: Sticky, key: bytes | None, api_key: bytes | None, expected: bytes | None
+) -> None:
+    deciding = router(50.0, sticky).routings["pets"]
+    hashes = {key_hash_of(deciding, key, api_key) for _ in range(64)}
+    if expected is not None:
+        assert hashes == {deciding.hash_of(expected)}
+    else:  # 64 equal bits, or 64 hashes in one half, have a chance of 2^-63
+        assert len(hashes) == 64
+        assert min(hashes) < 2**63 <= max(hashes) < 2**64

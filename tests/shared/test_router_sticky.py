@@ -6,11 +6,12 @@ from dataclasses import replace
 
 from services.shared.model_ref import ModelRef
 from services.shared.release.plan import Plan
+from services.shared.release.routing import ReleaseRouting
 from services.shared.release.state import Phase, routing_of
 from services.shared.release_store.base import Release
 from services.shared.release_store.document import routings_from_json, routings_to_json
 from services.shared.release_store.release_document import release_from_json, release_to_json
-from services.shared.router import Router
+from services.shared.router import Router, released_route
 from tests.support.release_plans import canary, pending
 
 KEYS = [b"user-%d" % number for number in range(100_000)]
@@ -38,11 +39,13 @@ def test_no_key_ever_moves_back_and_all_who_route_agree() -> None:
     before = [False] * len(KEYS)
     for step, weight in enumerate(WEIGHTS):
         predicting, quick = routers(PLAN, step)  # jobs begin as predictions do
+        deciding = quick.decided("digits")
+        assert isinstance(deciding, ReleaseRouting)
         inside = []
         for key, was_inside in zip(KEYS, before, strict=True):
             passage = predicting.begin("digits", key=key)
             passage.left()
-            assert quick.released_route("digits", key, None)[0] == passage.route
+            assert released_route(deciding, key, None)[0] == passage.route
             is_inside = passage.route.arm == "candidate"
             assert is_inside or not was_inside
             inside.append(is_inside)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from services.shared.release.arm_snapshot import CONFIDENCE_UNITS, ArmSnapshot
@@ -26,6 +26,7 @@ class Cell(Protocol):
 
 class ArmCounters:
     """Every request: `begin`, then one of `observe`, `observe_error` and `abandon`. Not locked: one thread counts.
+    Those that one run answers may be counted together.
 
     `cells` are the classes to count apart; none: the first MAX_CLASSES that come. `in_flight` holds the number of
     requests between the two; `on_error` is told of every error, and must be brief.
@@ -71,30 +72,43 @@ class ArmCounters:
         self._latency = LatencyHistogram()
         self._keys = DistinctKeys()
 
-    def begin(self) -> None:
-        """A request is on its way to the arm."""
-        self._in_flight[0] += 1
+    def begin(self, requests: int = 1) -> None:
+        """So many are on their way to the arm."""
+        self._in_flight[0] += requests
 
     def observe(self, latency_s: float, key_hash: int, top_1: int = -1, confidence: float = 0.0) -> None:
         """A request was answered; `top_1` is the first image's best class (-1 for tasks without classes), `confidence`
         its score, taken into [0, 1]."""
-        self._in_flight[0] -= 1
-        self._requests += 1
-        self._latency.observe(latency_s)
-        self._keys.add(key_hash)
-        if top_1 < 0:
-            return
-        classes = self._classes
-        if top_1 in classes:
-            classes[top_1] += 1
-        elif self._bounded or len(classes) >= MAX_CLASSES:
-            self._other_classes += 1
-        else:
-            classes[top_1] = 1
-        if confidence > 0.0:  # not so of NaN
-            units = int((confidence if confidence < 1.0 else 1.0) * CONFIDENCE_UNITS + 0.5)
-            self._confidence_sum += units
-            self._confidence_sumsq += units * units
+        self.observe_all((latency_s,), (key_hash,), (top_1,), (confidence,))
+
+    def observe_all(
+        self,
+        latencies_s: Sequence[float],
+        key_hashes: Sequence[int],
+        tops_1: Sequence[int],
+        confidences: Sequence[float],
+    ) -> None:
+        """`observe` of each; the sequences go together."""
+        self._in_flight[0] -= len(latencies_s)
+        self._requests += len(latencies_s)
+        self._latency.observe_all(latencies_s)
+        self._keys.add_all(key_hashes)
+        classes, total, squares = self._classes, 0, 0
+        for top_1, confidence in zip(tops_1, confidences, strict=True):
+            if top_1 in classes:
+                classes[top_1] += 1
+            elif top_1 < 0:
+                continue
+            elif self._bounded or len(classes) >= MAX_CLASSES:
+                self._other_classes += 1
+            else:
+                classes[top_1] = 1
+            if confidence > 0.0:  # not so of NaN
+                units = int((confidence if confidence < 1.0 else 1.0) * CONFIDENCE_UNITS + 0.5)
+                total += units
+                squares += units * units
+        self._confidence_sum += total
+        self._confidence_sumsq += squares
 
     def observe_error(self, kind: str, key_hash: int) -> None:
         """A request failed, and the arm is to blame; its time is not counted, so that failing fast is not fast."""
@@ -107,9 +121,9 @@ class ArmCounters:
         if self._on_error is not None:
             self._on_error()
 
-    def abandon(self) -> None:
-        """A request ended in a way that says nothing about the arm: the caller left, or its input was bad."""
-        self._in_flight[0] -= 1
+    def abandon(self, requests: int = 1) -> None:
+        """So many ended in a way that says nothing about the arm: the caller left, or its input was bad."""
+        self._in_flight[0] -= requests
 
     def compare(self, differs: bool, stable_top_1: int = -1, difference: float = 0.0) -> None:
         """An answer of this arm was held against stable's to the same picture: another best class or not, stable's best

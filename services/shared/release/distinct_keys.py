@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -68,12 +69,17 @@ class DistinctKeys:
         self._registers = bytearray(REGISTERS)
 
     def add(self, key_hash: int) -> None:
-        register = key_hash & _INDEX_MASK
-        rest = key_hash >> INDEX_BITS
-        # The rank counts from 1 to the lowest bit that is set: more than the register's where as many bits are clear.
-        if not rest & _LOW_BITS[self._registers[register]]:
-            rest &= _RANK_MASK
-            self._registers[register] = (rest & -rest).bit_length() if rest else RANK_BITS + 1
+        self.add_all((key_hash,))
+
+    def add_all(self, key_hashes: Sequence[int]) -> None:
+        registers = self._registers
+        for key_hash in key_hashes:
+            register = key_hash & _INDEX_MASK
+            rest = key_hash >> INDEX_BITS
+            # The rank counts from 1 to the lowest bit that is set: more than the register's where as many are clear.
+            if not rest & _LOW_BITS[registers[register]]:
+                rest &= _RANK_MASK
+                registers[register] = (rest & -rest).bit_length() if rest else RANK_BITS + 1
 
     def snapshot(self) -> DistinctKeysSnapshot:
         return DistinctKeysSnapshot(bytes(self._registers))

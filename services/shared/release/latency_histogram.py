@@ -17,6 +17,7 @@ from services.shared.release.filled_span import filled_span
 GROWTH = 1.05
 LOWEST_S = 1e-5
 _SCALE = 1 / math.log(GROWTH)
+_log = math.log
 _INNER = math.ceil(math.log(100.0 / LOWEST_S) * _SCALE)  # to 100 s
 _SHIFT = 1 - math.log(LOWEST_S) * _SCALE
 HIGHEST_S = LOWEST_S * GROWTH**_INNER
@@ -112,13 +113,20 @@ class LatencyHistogram:
 
     def observe(self, latency_s: float) -> None:
         """Adds a finite value."""
-        if latency_s < LOWEST_S:
-            self._counts[0] += 1
-        elif latency_s >= HIGHEST_S:
-            self._counts[-1] += 1
-        else:
-            self._counts[int(math.log(latency_s) * _SCALE + _SHIFT)] += 1
-        self._sum_ns += int(latency_s * 1e9)
+        self.observe_all((latency_s,))
+
+    def observe_all(self, latencies_s: Sequence[float]) -> None:
+        """Adds finite values."""
+        counts, total_ns = self._counts, 0
+        for latency_s in latencies_s:
+            if latency_s < LOWEST_S:
+                counts[0] += 1
+            elif latency_s >= HIGHEST_S:
+                counts[-1] += 1
+            else:
+                counts[int(_log(latency_s) * _SCALE + _SHIFT)] += 1
+            total_ns += int(latency_s * 1e9)
+        self._sum_ns += total_ns
 
     def snapshot(self) -> LatencySnapshot:
         return LatencySnapshot(tuple(self._counts), self._sum_ns)

@@ -12,7 +12,6 @@ import hashlib
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -158,18 +157,6 @@ def route_of(
     if forced is not None and forced != STABLE:
         raise _unknown_arm(forced, (STABLE,))
     return _outside_releases(default, STABLE)
-
-
-def routed_by(sticky: Sticky, key: bytes, api_key: bytes | None, fresh: Callable[[], bytes]) -> bytes:
-    """What is hashed for a request: its routing key, its API key's id where there is one, or bytes that `fresh` makes
-    up."""
-    match sticky:
-        case Sticky.KEY:
-            return key
-        case Sticky.API_KEY:
-            return key if api_key is None else api_key
-        case Sticky.NONE:
-            return fresh()
 
 
 @lru_cache(maxsize=1024)

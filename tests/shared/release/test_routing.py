@@ -15,7 +15,6 @@ from services.shared.release.routing import (
     bucket,
     choose,
     route_of,
-    routed_by,
 )
 
 V1, V2, V3, PIN = (ModelRef("digits", version) for version in (1, 2, 3, 9))
@@ -122,21 +121,6 @@ def test_a_shadow_is_asked_beside_another_version_only(
     route = choose(replace(RELEASE, shadow=shadow), key_hash)
     assert route.shadow == expected
     assert route.arm == choose(RELEASE, key_hash).arm  # extra, never instead
-
-
-@pytest.mark.parametrize(
-    ("sticky", "api_key", "expected"),
-    [
-        (Sticky.KEY, b"id", b"key"),
-        (Sticky.KEY, None, b"key"),
-        (Sticky.API_KEY, b"id", b"id"),
-        (Sticky.API_KEY, None, b"key"),
-        (Sticky.NONE, b"id", b"fresh"),
-        (Sticky.NONE, None, b"fresh"),
-    ],
-)
-def test_what_is_hashed_is_what_the_release_says_sticks(sticky: Sticky, api_key: bytes | None, expected: bytes) -> None:
-    assert routed_by(sticky, b"key", api_key, lambda: b"fresh") == expected
 
 
 def test_the_largest_hash_is_still_below_one() -> None:
