@@ -49,13 +49,12 @@ def test_an_export_puts_it_beside_the_version(pictures: Path, tmp_path: Path) ->
     assert reference is not None
     assert (reference.samples, reference.made_from) == (40, "pictures")
     features = {feature.name: feature for feature in reference.features}
-    assert set(features) == {"brightness", "contrast", "detail", "size", "aspect", "class", "confidence"}
+    assert set(features) == {"brightness", "contrast", "detail", "class", "confidence"}
     assert dict(zip(features["class"].bins, features["class"].counts, strict=True)) == {
         "none": 0,
         "above": 20,
         "below": 20,
     }
-    assert max(features["size"].counts) == 40
 
 
 def test_an_export_on_noise_has_none(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from services.shared.drift.base import Axes, Glimpse
 from services.shared.tensors import Array
 
 CLASS = "class"
+OF_THE_FILE = ("size", "aspect")
 _SIDE = 256  # pixels: a larger input is thinned out, in the reference as in live pictures
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 

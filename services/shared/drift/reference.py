@@ -15,7 +15,7 @@ import numpy as np
 
 from services.shared.drift.base import Axes, FeatureReference, Glimpse, Reference
 from services.shared.drift.bins import MAX_CLASS_BINS, choose_class_edges, choose_edges, count
-from services.shared.drift.features import CLASS, embedding_features, features_of, principal_axes
+from services.shared.drift.features import CLASS, OF_THE_FILE, embedding_features, features_of, principal_axes
 from services.shared.errors import InferenceFailed, InvalidInput
 
 FORMAT = 1
@@ -23,8 +23,9 @@ _DIGITS = 6  # significant, of the axes: a file is read by people too
 
 
 def make_reference(glimpses: Iterable[Glimpse], labels: Sequence[str], made_from: str) -> Reference:
-    """Of a version's evaluation pictures, none of which is kept; `labels` are the classes' names. Raises InvalidInput
-    where there are no pictures."""
+    """Of a version's evaluation pictures, none of which is kept; `labels` are the classes' names. Where all have one
+    size, or one aspect, somebody cut them so: that says nothing of what people send, and is left out. Raises
+    InvalidInput where there are no pictures."""
     rows, vectors = [], []
     for glimpse in glimpses:
         rows.append(features_of(glimpse, None))
@@ -36,7 +37,9 @@ def make_reference(glimpses: Iterable[Glimpse], labels: Sequence[str], made_from
     if axes is not None:
         for row, vector in zip(rows, vectors, strict=True):
             row.update(embedding_features(vector, axes))
-    features = [feature_reference(name, [row[name] for row in rows], labels) for name in rows[0]]
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    told = [name for name, values in columns.items() if name not in OF_THE_FILE or min(values) < max(values)]
+    features = [feature_reference(name, columns[name], labels) for name in told]
     return Reference(made_from, len(rows), tuple(features), axes)
 
 

@@ -27,6 +27,15 @@ def test_it_is_read_as_it_was_written_but_for_its_identity() -> None:
     assert read.identity != read_reference(data.replace(b"pictures", b"others"), "here").identity
 
 
+def test_a_size_that_all_pictures_were_cut_to_is_left_out_and_one_that_varies_is_not() -> None:
+    cut = evenly_grey()
+    assert not {"size", "aspect"} & {feature.name for feature in make_reference(cut, LABELS, "pictures").features}
+    as_sent = [replace(each, width=100 + i, height=100 + i) for i, each in enumerate(cut)]
+    told = {feature.name: feature for feature in make_reference(as_sent, LABELS, "pictures").features}
+    assert "aspect" not in told
+    assert told["size"].counts == (30,) * 10
+
+
 def test_classes_are_named_and_counted() -> None:
     made = make_reference(evenly_grey(), LABELS, "pictures")
     [classes] = [feature for feature in made.features if feature.name == "class"]
