@@ -38,6 +38,7 @@ from services.cli.progress import Bars
 from services.shared.model_ref import ModelRef
 
 CLIENTS = (1, 8, 32)
+BATCH_WINDOWS = 3  # a batch of ResNet-50 in fp32 takes up to a second of two cores
 HEAVY_ASKED = {MEDIUM.name: CLIENTS, LARGE.name: CLIENTS, HEAVY.name: (8,)}
 
 
@@ -49,7 +50,7 @@ def workloads(directory: Path, models: Path | None, seconds: int) -> tuple[Workl
         return tuple(found)
     for title, name in ((FP32, bench_models.FP32), (INT8, bench_models.INT8)):
         own = lone_model(models, ModelRef(name, 1), directory / f"models-{title}")
-        found.append(Workload(title, name, HEAVY_ASKED, seconds, own))
+        found.append(Workload(title, name, HEAVY_ASKED, seconds, own, BATCH_WINDOWS))
     return tuple(found)
 
 

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from services.cli.measure.lone_model import LoneModel
-from services.cli.measure.rows import CEILING, Point, Sample
+from services.cli.measure.rows import CEILING, GRPC, Point, Sample
+
+FEW_CLIENTS = 8
 
 Item = TypeVar("Item")
 Tell = Callable[[str, int, int], None]  # what is being done, how much is done, of how much
@@ -22,13 +24,22 @@ Measure = Callable[[Point, Path, int], Sample]  # of a point, with a picture's f
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What the report calls it, the name under which servers have the model, and what is asked of it: for each
-    picture's name the numbers of clients. `own` is what servers are started with; None for one that runs already."""
+    picture's name the numbers of clients. `own` is what servers are started with; None for one that runs already.
+
+    Behind a model server the answers of a slow model come a batch at a time: a window that is to tell a rate has to
+    hold several. Those with more than `FEW_CLIENTS` are `batch_windows` times as long there.
+    """
 
     title: str
     model: str
     asked: Mapping[str, tuple[int, ...]]
     seconds: int
     own: LoneModel | None
+    batch_windows: int = 1
+
+    def seconds_of(self, point: Point) -> int:
+        in_batches = point.way == GRPC and point.concurrency > FEW_CLIENTS
+        return self.seconds * (self.batch_windows if in_batches else 1)
 
 
 Open = Callable[[Workload, Sequence[Point], Path], AbstractContextManager[Measure]]
@@ -75,7 +86,8 @@ def run_rounds(plan: Plan, directory: Path, tell: Tell) -> dict[Point, list[Samp
                 measures = _start(plan, workload, [p for group in groups for p in group], directory, stack)
                 for point in (each for group in groups for each in rotated(group, turn)):
                     tell(f"round {turn + 1}: {point.name}", done, total)
-                    measured[point].append(measures[point.way](point, plan.pictures[point.picture], workload.seconds))
+                    picture, seconds = plan.pictures[point.picture], workload.seconds_of(point)
+                    measured[point].append(measures[point.way](point, picture, seconds))
                     done += 1
     tell("rounds", total, total)
     return measured

@@ -10,7 +10,7 @@ import pytest
 
 from services.cli.measure.load import Load, MeasurementFailed
 from services.cli.measure.rounds import Measure, Open, Plan, Workload, groups_of, rotated, run_rounds
-from services.cli.measure.rows import CEILING, IN_PROCESS, Point, Sample
+from services.cli.measure.rows import CEILING, GRPC, IN_PROCESS, Point, Sample
 
 
 class Yard:
@@ -73,6 +73,17 @@ def test_a_ceiling_is_measured_once_for_all_numbers_of_clients() -> None:
         [IN_PROCESS, "other"],
         [IN_PROCESS, "other"],
     ]
+
+
+def test_a_window_holds_several_batches_of_a_slow_model_behind_a_model_server(tmp_path: Path) -> None:
+    workload = Workload("a", "a", {"small": (8, 32)}, 4, None, batch_windows=3)
+    yard = Yard()
+    ways = {name: yard.way(name) for name in (IN_PROCESS, GRPC)}
+    measured = run_rounds(Plan((workload,), ways, {"small": Path("s")}, 1, 2), tmp_path, tell)
+    assert {point.name: sample.load.requests for point, (sample,) in measured.items()} == {
+        **{"a/small/in-process/c8": 4, "a/small/in-process/c32": 4},
+        **{"a/small/grpc/c8": 4, "a/small/grpc/c32": 12},
+    }
 
 
 def test_the_order_moves_on_with_each_round(tmp_path: Path) -> None:
