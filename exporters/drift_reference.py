@@ -6,13 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from exporters.answers import ServedModel
 from exporters.base import DecodedPictures, ExportFailed, LabelledImages, Tell
 from exporters.base import Reference as Answering
-from exporters.evaluate import recipe_of
+from exporters.published import published_model
 from exporters.recipe import Recipe
 from services.shared.answer_glimpse import glimpse_of
-from services.shared.backends.base import Backend, Placement
+from services.shared.backends.base import Backend
 from services.shared.drift.base import Glimpse, Reference
 from services.shared.drift.reference import make_reference
 from services.shared.errors import ServingError
@@ -51,18 +50,11 @@ def reference_of_published(
 ) -> Reference:
     """The same for a version that is published already. Raises ExportFailed for pictures that cannot be read, NotFound
     or InferenceFailed for a model that is not there or does not load."""
-    artifact, config = repository.artifact(ref), repository.config(ref.name)
-    recipe = recipe_of(repository, config, artifact.path.parent.parent)
-    backend = backends.get(config.backend)
-    if backend is None:
-        raise ExportFailed(f"{ref} needs the backend {config.backend}, which is not on this machine")
+    published = published_model(repository, ref, backends)
     tell("reference", 0, 1)
-    images = labelled_images(data, recipe, MOST_PICTURES)
-    model = backend.load(artifact.path, config, Placement(1))
-    try:
-        made = drift_reference(ServedModel(str(ref), model), config, recipe.labels, images, data)
-    finally:
-        model.close()
+    images = labelled_images(data, published.recipe, MOST_PICTURES)
+    with published.loaded() as model:
+        made = drift_reference(model, published.config, published.recipe.labels, images, data)
     tell("reference", 1, 1)
     if made is None:
         raise ExportFailed(f"{data} holds no pictures")

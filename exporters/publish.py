@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Protocol
 from exporters.base import ExportFailed
 from exporters.config_writer import LABELS_FILE, same_contract
 from services.shared.config_pbtxt import parse_config
+from services.shared.durable_file import sync
 from services.shared.errors import Conflict, NotFound, ServingError
 from services.shared.model_ref import ModelRef
 from services.shared.repository.base import ModelRepository
@@ -119,17 +119,17 @@ def _publish_first(publication: Publication, ref: ModelRef, root: Path, open_rep
             (building / LABELS_FILE).write_text("".join(f"{label}\n" for label in publication.labels))
         (building / _CONFIG).write_text(publication.config)
         for path in building.iterdir():
-            _sync(path)
+            sync(path)
         target = root / ref.name
         if target.exists():
             for path in sorted(building.iterdir(), key=lambda path: path.name == _CONFIG):
                 path.replace(target / path.name)
-            _sync(target)
+            sync(target)
             open_repository(root).publish(ref.name, ref.version, publication.files)
         else:
             open_repository(Path(scratch)).publish(ref.name, ref.version, publication.files)
             building.rename(target)
-            _sync(root)
+            sync(root)
 
 
 def stage(variant_file: Path, beside: Sequence[Path], directory: Path, filename: str) -> str:
@@ -155,11 +155,3 @@ def _in_words(name: str) -> Iterator[None]:
         raise ExportFailed(f"{name} cannot be published: {error.detail}") from error
     except OSError as error:
         raise ExportFailed(f"{name} cannot be published: {error.strerror or error}") from error
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

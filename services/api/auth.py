@@ -9,7 +9,7 @@ from starlette.types import Scope as AsgiScope
 
 from services.api.required_scope import required_scope
 from services.shared.asgi import header, headers_of
-from services.shared.errors import Forbidden, Unauthenticated
+from services.shared.errors import Forbidden, ServingError, Unauthenticated
 from services.shared.keys.base import ALL_SCOPES, ApiKey, KeySet, KeyStore, Scope
 
 _OPEN = ALL_SCOPES - {Scope.ADMIN}  # what everyone may do before a first key was made
@@ -46,6 +46,14 @@ class Authenticator:
         caller = caller_of(await self._store.keys(), key_in(headers_of(scope)), require_key=self._require_key)
         check_scopes(caller, needed)
         return caller
+
+    async def is_admin(self, scope: AsgiScope) -> bool:
+        """Of a request that needs no key: whether it comes with an administrator's all the same."""
+        try:
+            await self.authorize(scope, (Scope.ADMIN,))
+        except ServingError:
+            return False
+        return True
 
     def keys_at_once(self) -> KeySet | None:
         """The keys, for `predicting`; None where they cannot be had without waiting. Raises Unavailable."""

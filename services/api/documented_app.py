@@ -9,6 +9,7 @@ from functools import partial
 
 from starlette.types import ASGIApp
 
+from services.api.auth import Authenticator
 from services.api.documented_api import DocumentedApi
 from services.api.error_handlers import add_error_handlers
 from services.api.gates import SmallBodies
@@ -41,6 +42,7 @@ class ReleaseDoors:
     stores: Deferred[ReleaseStores]
     router: Router
     signer: FeedbackSigner
+    authenticator: Authenticator
     clock: Clock = field(default_factory=SystemClock)
 
 
@@ -66,7 +68,7 @@ def documented_app(
     if drift is not None:
         api.include_router(drift_routes(serving.client, serving.follower, drift))
     api.include_router(job_routes(jobs, pace or Pace(), ending))
-    api.include_router(release_routes(releases.stores, releases.clock))
+    api.include_router(release_routes(releases.stores, releases.authenticator, releases.clock))
     api.include_router(feedback_routes(releases.stores, releases.signer, releases.clock))
     return SmallBodies(api)
 

@@ -165,9 +165,8 @@ def build_parts(settings: ApiSettings, *, draining: Callable[[], bool] = lambda:
     metrics = shared_metrics.total if shared_metrics else own
     jobs, releases = Deferred(lambda: job_parts(settings)), Deferred(lambda: _releases(settings, serving))
     submit = Deferred(lambda: _submit(jobs, serving, router))
-    documented = Deferred(
-        lambda: _documented(settings, serving, metrics, jobs, (releases, router, doors.signer), draining)
-    )
+    asked = (releases, router, doors.signer, bounds.authenticator)
+    documented = Deferred(lambda: _documented(settings, serving, metrics, jobs, asked, draining))
     explain = Deferred(lambda: _explain(settings, serving, router, budget, doors.outbound, explanations))
     inner = ExplainBranch(JobBranch(DeferredApp(documented), DeferredApp(submit)), DeferredApp(explain))
     app = build_app(serving, predictor, doors, bounds, settings, inner)
@@ -204,7 +203,7 @@ def _documented(
     serving: Serving,
     metrics: Callable[[], bytes],
     jobs: Deferred[JobParts],
-    releases: tuple[Deferred[ReleaseStores], Router, FeedbackSigner],
+    releases: tuple[Deferred[ReleaseStores], Router, FeedbackSigner, Authenticator],
     draining: Callable[[], bool],
 ) -> ASGIApp:
     from services.api.documented_app import ReleaseDoors, documented_app
@@ -264,6 +263,7 @@ def build_app(
         server_version=VERSION,
         is_ready=is_ready,
         releases=predictor.tensors,
+        loads=serving.control,
     )
     app: ASGIApp = ProtocolRoute(documented, build_oip_app(handler, limits=settings.upload.body, terms=release_terms))
     app = PredictRoute(

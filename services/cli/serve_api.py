@@ -22,6 +22,7 @@ def _serve(first: ChildProcess) -> int:
     from services.api.parent import run_api
     from services.api.settings import api_settings
     from services.cli.parts import admin_key
+    from services.cli.serve_alone import cannot_listen, wrong_use
     from services.shared.settings import SettingsError
     from services.shared.telemetry.logs import log_as_json
 
@@ -29,7 +30,7 @@ def _serve(first: ChildProcess) -> int:
         settings = api_settings(os.environ)
         key = admin_key(settings.data_dir)
     except (SettingsError, OSError) as error:
-        return _usage(str(error))
+        return wrong_use(str(error))
     if key.created:
         print(f"admin key (shown once, kept in {settings.data_dir / 'admin.key'}): {key.secret}", flush=True)  # noqa: T201
     log_as_json("api", settings.log_level)
@@ -40,15 +41,4 @@ def _serve(first: ChildProcess) -> int:
     try:
         return run_api(settings, os.environ, first)
     except OSError as error:
-        return _usage(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}: choose another with GRAYSCALE_PORT"
-        )
-
-
-def _usage(message: str) -> int:
-    from rich.markup import escape
-
-    from services.cli.terminal import Exit, err
-
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
-    return Exit.USAGE
+        return cannot_listen(settings.host, settings.port, error, "GRAYSCALE_PORT")

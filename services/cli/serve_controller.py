@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import os
-
 
 def serve_controller() -> int:
     """Runs until a signal ends it; the exit status."""
-    from services.controller.settings import PORT, controller_settings
-    from services.shared.settings import SettingsError
-    from services.shared.telemetry.logs import log_as_json
-
-    try:
-        settings = controller_settings(os.environ)
-    except SettingsError as error:
-        return _usage(str(error))
+    from services.cli.serve_alone import serve_alone
     from services.controller.process import run_controller
+    from services.controller.settings import PORT, controller_settings
 
-    log_as_json("controller", settings.log_level)
-    try:
-        return run_controller(settings)
-    except OSError as error:
-        port = PORT if settings.port is None else settings.port
-        return _usage(
-            f"cannot listen on {settings.host}:{port}: {error.strerror}: choose another with GRAYSCALE_CONTROLLER_PORT"
-        )
+    return serve_alone("controller", controller_settings, run_controller, usual_port=PORT)
 
 
 def controller() -> None:
@@ -33,12 +18,3 @@ def controller() -> None:
     import typer
 
     raise typer.Exit(serve_controller())
-
-
-def _usage(message: str) -> int:
-    from rich.markup import escape
-
-    from services.cli.terminal import Exit, err
-
-    err.print(f"[bold red]error:[/] {escape(message)}", soft_wrap=True)
-    return Exit.USAGE

@@ -2,31 +2,18 @@
 
 from __future__ import annotations
 
-import os
-
 
 def serve_web() -> int:
     """Runs until a signal ends it; the exit status."""
-    from services.cli.terminal import Exit, err, fail
-    from services.shared.settings import SettingsError
-    from services.shared.telemetry.logs import log_as_json
-    from services.web.settings import PORT, web_settings
-
-    try:
-        settings = web_settings(os.environ)
-    except SettingsError as error:
-        fail(str(error), Exit.USAGE)
+    from services.cli.serve_alone import serve_alone
+    from services.cli.terminal import err
     from services.web.process import run_web
+    from services.web.settings import PORT, WebSettings, web_settings
 
-    log_as_json("web", settings.log_level)
-    try:
+    def run(settings: WebSettings) -> int:
         return run_web(settings, lambda url: err.print(f"pages {url}", soft_wrap=True, markup=False))
-    except OSError as error:
-        port = PORT if settings.port is None else settings.port
-        fail(
-            f"cannot listen on {settings.host}:{port}: {error.strerror}: choose another with GRAYSCALE_WEB_PORT",
-            Exit.USAGE,
-        )
+
+    return serve_alone("web", web_settings, run, usual_port=PORT)
 
 
 def web() -> None:

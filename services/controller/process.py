@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Coroutine
-from typing import Any
 
 from services.controller.parts import ControllerParts, build_parts
 from services.controller.settings import PORT, ControllerSettings
@@ -14,6 +12,7 @@ from services.controller.tick import LeadsNoMore
 from services.shared.errors import Unavailable
 from services.shared.health_server import HealthApp, HealthServer, listen
 from services.shared.release_memory import settle_garbage
+from services.shared.vital_tasks import VitalTasks
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class ControllerProcess:
     def __init__(self, settings: ControllerSettings) -> None:
         self._settings = settings
         self._stop = asyncio.Event()
-        self._status = 0
+        self._tasks = VitalTasks("the controller", self._stop.set)
         self._away = ""  # why the last look could not be made
         self._revision: int | None = None  # the release store's, asked for since the last look
 
@@ -54,18 +53,18 @@ class ControllerProcess:
         settle_garbage(GARBAGE_OBJECTS)
         _log.info("the controller starts", extra={"host": host, "port": port})
         working = [
-            self._task(parts.leadership.run(), "leadership"),
-            self._task(self._look_always(parts), "looks"),
+            self._tasks.start(parts.leadership.run(), "leadership"),
+            self._tasks.start(self._look_always(parts), "looks"),
         ]
         if parts.queries is not None:
-            working.append(self._task(parts.queries.run(), "queries"))
+            working.append(self._tasks.start(parts.queries.run(), "queries"))
         await self._stop.wait()
         for task in working:
             task.cancel()
         await asyncio.gather(*working, return_exceptions=True)
         await parts.close()
         await server.stop()
-        return self._status
+        return self._tasks.status
 
     async def _look_always(self, parts: ControllerParts) -> None:
         while True:
@@ -96,17 +95,6 @@ class ControllerProcess:
                 _log.warning("releases cannot be looked at", extra={"reason": str(error) or "it took too long"})
             self._away, self._revision = "releases cannot be looked at: a store is away", None
             await asyncio.sleep(_RETRY_S)
-
-    def _task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._end_if_broken)
-        return task
-
-    def _end_if_broken(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("the controller ends, a part of it broke", extra={"part": task.get_name()}, exc_info=error)
-            self._status = 1
-            self._stop.set()
 
 
 def run_controller(settings: ControllerSettings) -> int:

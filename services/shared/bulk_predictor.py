@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from services.shared.answer import ImageAnswer
 from services.shared.clock import Clock, SystemClock
 from services.shared.errors import InvalidInput, ServingError
 from services.shared.imaging.base import DecodedImage, Preprocessor
+from services.shared.infer_pictures import all_or_none
 from services.shared.inference.base import InferenceClient, InferResult
 from services.shared.jobs.retry import Remedy, remedy_for
 from services.shared.model_ref import ModelRef
@@ -177,7 +177,7 @@ class BulkPredictor:
                 )
 
         batches = [[image.tensor for image in decoded[at : at + size]] for at in range(0, len(decoded), size)]
-        answers = await _all([call(batch) for batch in batches])
+        answers = await all_or_none([call(batch) for batch in batches])
         rows: list[tuple[Array, ...]] = []
         for batch, answer in zip(batches, answers, strict=True):
             rows += view.rows(answer.outputs, len(batch) if joins else None)
@@ -200,17 +200,6 @@ def _decoded(preprocess: Preprocessor, data: bytes) -> DecodedImage | InvalidInp
         return preprocess(data)
     except InvalidInput as error:
         return error
-
-
-async def _all(calls: Sequence[Coroutine[Any, Any, InferResult]]) -> list[InferResult]:
-    if len(calls) == 1:
-        return [await calls[0]]
-    tasks = [asyncio.ensure_future(call) for call in calls]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:  # when one fails there is no answer: the others need not be computed
-            task.cancel()
 
 
 def _given_up(passages: dict[int, Passage], ref: ModelRef, error: BaseException) -> None:

@@ -27,7 +27,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool) -> None:
         Path(name).unlink(missing_ok=True)
         raise
     if durable:
-        _sync_directory(path.parent)
+        sync(path.parent)
 
 
 @contextlib.contextmanager
@@ -44,9 +44,12 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _sync_directory(directory: Path) -> None:
-    """Makes a rename survive a power cut: the name is part of the directory, not of the file."""
-    handle = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Makes a file's content survive a power cut, or a directory's names: a rename is part of it, not of the file.
+
+    Raises OSError.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
     finally:

@@ -41,7 +41,7 @@ async def infer_pictures(
         tensors = [picture.tensor for picture in pictures[start : start + size]]
         batch = _joined(tensors) if config.max_batch_size > 0 else tensors[0]
         calls.append(client.infer(view.ref, {name: batch}, timeout_s=timeout_s, priority=priority, outputs=outputs))
-    answers = [await calls[0]] if len(calls) == 1 else await _all(calls)
+    answers = await all_or_none(calls)
     rows: list[tuple[Array, ...]] = []
     for start, answer in zip(range(0, len(pictures), size), answers, strict=True):
         count = min(size, len(pictures) - start) if config.max_batch_size > 0 else None
@@ -53,7 +53,10 @@ def _joined(tensors: list[Pixels]) -> Pixels:
     return tensors[0][np.newaxis] if len(tensors) == 1 else np.stack(tensors)
 
 
-async def _all(calls: Sequence[Coroutine[Any, Any, InferResult]]) -> list[InferResult]:
+async def all_or_none(calls: Sequence[Coroutine[Any, Any, InferResult]]) -> list[InferResult]:
+    """The answers of calls that are made at once. Raises what the first that fails raises, and cancels the others."""
+    if len(calls) == 1:
+        return [await calls[0]]
     tasks = [asyncio.ensure_future(call) for call in calls]
     try:
         return await asyncio.gather(*tasks)

@@ -7,11 +7,11 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Coroutine
 from typing import Any
 
 from services.shared.courtesy import be_courteous
 from services.shared.telemetry.sum_over_processes import PUBLISH_S
+from services.shared.vital_tasks import VitalTasks
 from services.worker.parts import WorkerParts, build_parts
 from services.worker.settings import WorkerSettings
 
@@ -29,28 +29,28 @@ class WorkerProcess:
     def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._finish = asyncio.Event()
-        self._status = 0
+        self._tasks = VitalTasks("a worker process", self._finish.set)
         self._parent: asyncio.Task[bytes] | None = None  # the loop holds its tasks weakly
 
     async def run(self) -> int:
         """The exit status: 0 after what was in work is done or given back, 1 when a part of the process broke."""
-        loop = asyncio.get_running_loop()
+        loop, begin = asyncio.get_running_loop(), self._tasks.start
         loop.add_signal_handler(signal.SIGTERM, self._finish.set)
         loop.add_signal_handler(signal.SIGINT, lambda: None)  # a terminal's Ctrl-C is the parent's to act on
         await self._finish_with_parent()
         parts = build_parts(self._settings)
         await parts.serving.start()
         await parts.following.start()
-        beside = [self._task(_publish_metrics(parts), "metrics"), self._task(parts.following.run(), "releases")]
+        beside = [begin(_publish_metrics(parts), "metrics"), begin(parts.following.run(), "releases")]
         await self._models_first(parts)
         gc.collect()
         gc.freeze()  # what is there now stays: the collector need not look at it again
         if not self._finish.is_set():
             parts.listener.start()
-            beside += [self._task(parts.keeper.run(), "keeper"), self._task(parts.sender.run(), "webhooks")]
+            beside += [begin(parts.keeper.run(), "keeper"), begin(parts.sender.run(), "webhooks")]
             if self._settings.is_courteous:  # from now on: loading models behind busy others would take minutes
                 be_courteous()
-            running = [self._task(runner.run(), f"runner {number}") for number, runner in enumerate(parts.runners)]
+            running = [begin(runner.run(), f"runner {number}") for number, runner in enumerate(parts.runners)]
             sys.stdout.buffer.write(READY)
             sys.stdout.buffer.flush()
             _log.info("a worker process is ready")
@@ -64,7 +64,7 @@ class WorkerProcess:
         if parts.shared_metrics:
             parts.shared_metrics.publish()
         await parts.close()
-        return self._status
+        return self._tasks.status
 
     async def _finish_with_parent(self) -> None:
         reader = asyncio.StreamReader()
@@ -95,17 +95,6 @@ class WorkerProcess:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         await asyncio.to_thread(parts.listener.stop, 0.3)
-
-    def _task(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        task = asyncio.create_task(work, name=name)
-        task.add_done_callback(self._end_if_broken)
-        return task
-
-    def _end_if_broken(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a worker process ends, a part of it broke", extra={"part": task.get_name()}, exc_info=error)
-            self._status = 1
-            self._finish.set()
 
 
 async def _publish_metrics(parts: WorkerParts) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from services.api.auth import Authenticator
 from services.api.context import RequestContext
 from services.api.documented_app import ReleaseDoors, documented_app
 from services.api.job_parts import JobParts
@@ -20,6 +21,7 @@ from services.shared.drift.reader import DriftReader
 from services.shared.drift.reference_files import ReferenceFiles
 from services.shared.drift.windows import WindowWriter
 from services.shared.feedback import FeedbackSigner
+from services.shared.keys.memory import MemoryKeyStore
 from services.shared.router import Router
 from services.shared.telemetry.http_requests import HttpRequests
 from tests.support.api_jobs import MemoryJobs
@@ -43,7 +45,8 @@ async def told(
     tmp_path: Path,
 ) -> AsyncIterator[httpx.AsyncClient]:
     reader, made = DriftReader(files, tmp_path / "drift", SystemClock()), Deferred[JobParts](jobs.parts)
-    doors = ReleaseDoors(Deferred(releases.stores), router, FeedbackSigner(bytes(32)), releases.clock)
+    signer, nobody = FeedbackSigner(bytes(32)), Authenticator(MemoryKeyStore())
+    doors = ReleaseDoors(Deferred(releases.stores), router, signer, nobody, releases.clock)
     metrics = Metrics(lambda: b"", made, data_dir=tmp_path, drift=reader)
     app = RequestContext(
         documented_app(serving, metrics, made, doors, drift=reader), RequestRecords(HttpRequests(), None)

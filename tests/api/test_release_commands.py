@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import httpx
 import pytest
 
 from services.api.releases.command import ATTEMPTS
+from services.shared.keys.base import Scope
+from services.shared.keys.issue import NewKey, issue
+from services.shared.keys.memory import MemoryKeyStore
 from services.shared.model_ref import ModelRef
 from services.shared.observations.base import Look, Point, PointArm
+from services.shared.release.advance import Event
 from services.shared.release.state import Phase
 from tests.support.api_releases import PLAN, URL, YAML, MemoryReleases
 
@@ -57,6 +62,32 @@ async def test_a_release_pauses_and_goes_on(client: httpx.AsyncClient) -> None:
         ("paused", "progressing"),
     ]
     assert all(event["by"].startswith("admin (") for event in events)
+
+
+@pytest.mark.usefixtures("release")
+async def test_which_administrator_it_was_is_told_to_administrators_only(
+    client: httpx.AsyncClient, releases: MemoryReleases, keys: MemoryKeyStore
+) -> None:
+    await client.post(f"{URL}/pause")
+    [first, last] = (await client.get(f"{URL}/events")).json()["events"]
+    assert last["by"] == first["by"] != "an administrator"
+    before = await releases.store.get("pets")
+    older = Event(1_000_002.0, first["release"], last["by"], None, Phase.PAUSED, 0, 5.0, f"{last['by']} paused it")
+    by_itself = replace(older, by="controller", why="it takes too long")
+    for event in (older, by_itself):
+        before = await releases.store.put(before, expected_revision=before.revision, event=event)
+    tester = issue(NewKey("tester", frozenset({Scope.TESTER})), now=0.0)
+    await keys.add(tester.key)
+    for secret in ("", tester.secret, "gs_nonsense"):
+        client.headers["authorization"] = f"Bearer {secret}"
+        said = await client.get(f"{URL}/events")
+        assert [event["by"] for event in said.json()["events"]] == ["an administrator"] * 3 + ["controller"]
+        assert [event["why"] for event in said.json()["events"]][1:] == [
+            "an administrator paused it",
+            "an administrator paused it",
+            "it takes too long",
+        ]
+        assert last["by"] not in said.text + (await client.get(URL)).text
 
 
 @pytest.mark.usefixtures("release")

@@ -142,7 +142,7 @@ def test_a_bad_canary_is_seen_to_be_let_in_and_taken_back(releases: Page, api: h
     events = releases.locator("#events li")
     expect(events.first).to_contain_text("Rolled back")
     expect(events.nth(1)).to_contain_text("by the controller")
-    expect(events.last).to_contain_text("by admin")
+    expect(events.last).to_contain_text("by an administrator")
     expect(releases.get_by_role("button", name="Promote")).to_be_hidden()
     expect(releases.locator("#announced")).to_contain_text("digits: Rolled back, weight 0 %")
     assert problems(releases) == []
@@ -171,6 +171,7 @@ def test_a_good_one_is_promoted_by_keyboard_alone(releases: Page, api: httpx.Cli
     releases.keyboard.type(admin_key)
     releases.keyboard.press("Enter")
     expect(share(releases, "candidate")).to_have_text("100 %")
+    expect(releases.locator("#events li").last).to_contain_text("by admin (")
     expect(releases.locator("#reason")).to_contain_text("digits means the new version now")
     assert api.get("/v1/models/digits").json()["default"] == {"model": "digits", "version": GOOD}
     expect(releases.locator(".track [aria-current]")).to_have_count(0)

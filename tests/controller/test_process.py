@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
@@ -25,7 +22,6 @@ from services.shared.release_store.redis import RedisReleaseStore
 from tests.support.controller_process import running_controller
 from tests.support.polling import BOUND_S, until
 from tests.support.release_plans import CANDIDATE, STABLE, blue_green, pending
-from tests.support.stack import ROOT
 from tests.support.valkey import ValkeyServer, running_valkey
 
 
@@ -128,16 +124,3 @@ def test_what_it_cannot_use_is_named(tmp_path: Path) -> None:
         with running_controller(server, environment={"GRAYSCALE_CONTROLLER_PORT": port}) as controller:
             assert controller.process.wait(BOUND_S) == 2
             assert "GRAYSCALE_CONTROLLER_PORT" in controller.log.read_text()
-
-
-def test_as_a_module_it_says_the_same() -> None:
-    environment = {**os.environ, "GRAYSCALE_REDIS_URL": ""}
-    ended = subprocess.run(
-        [sys.executable, "-m", "services.controller"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        timeout=BOUND_S,
-        check=False,
-    )
-    assert (ended.returncode, b"GRAYSCALE_REDIS_URL" in ended.stderr) == (2, True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.shared.jobs.job_document import timestamp
 from services.shared.observations.base import Look, Point
-from services.shared.release.advance import Event
+from services.shared.release.advance import CONTROLLER, Event
 from services.shared.release.parse_plan import plan_document
 from services.shared.release.routing import STABLE, ReleaseRouting
 from services.shared.release_store.base import Release
@@ -44,16 +44,18 @@ def release_document(release: Release) -> Document:
     }
 
 
-def event_document(event: Event) -> Document:
+def event_document(event: Event, *, names: bool) -> Document:
+    """With `names` it says which administrator it was, if any."""
+    by = event.by if names or event.by == CONTROLLER else "an administrator"
     return {
         "at": timestamp(event.at),
         "release": event.release,
-        "by": event.by,
+        "by": by,
         "from": None if event.before is None else event.before.value,
         "to": event.phase.value,
         "step": event.step,
         "weight": event.weight,
-        "why": event.why,
+        "why": event.why.replace(event.by, by),  # older logs name them there too
     }
 
 

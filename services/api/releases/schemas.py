@@ -66,7 +66,8 @@ class ReleaseList(_Document):
 
 
 class EventDocument(_Document):
-    """What became of a release: by whom, when, from which phase (null: it began) to which, and why."""
+    """What became of a release: by whom, when, from which phase (null: it began) to which, and why. `by` is
+    the controller or an administrator, whose key's name and id are told to administrators only."""
 
     at: Time
     release: ReleaseId

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body, Header, Query, Request, Response
 from pydantic import WithJsonSchema
 
-from services.api.auth import Caller
+from services.api.auth import Authenticator, Caller
 from services.api.releases.begin import begin_release
 from services.api.releases.command import command_release, end_release, shown_release
 from services.api.releases.condition import Condition, condition_of, entity_tag
@@ -39,12 +39,13 @@ After = Annotated[
 ]
 
 
-def release_routes(stores: Deferred[ReleaseStores], clock: Clock) -> APIRouter:
+def release_routes(stores: Deferred[ReleaseStores], authenticator: Authenticator, clock: Clock) -> APIRouter:
     """`stores` raises Unavailable where no server keeps releases."""
     router = APIRouter(tags=["releases"])
     _add_state(router, stores, clock)
     _add_commands(router, stores, clock)
     _add_reads(router, stores)
+    _add_log(router, stores, authenticator)
     return router
 
 
@@ -148,17 +149,6 @@ def _add_reads(router: APIRouter, stores: Deferred[ReleaseStores]) -> None:
             )
         return report_document(look)
 
-    @router.get(f"{_PATH}/events")
-    async def events(model: ModelName, start: Start = 0, limit: Limit = 100) -> EventList:
-        """The log of a name's releases, archived ones too: who or what changed them, when, from which phase to which,
-        and why. It is only ever added to."""
-        name, store = check_model_name(model), (await stores.get()).releases
-        found = await store.events(name, start=start, limit=limit)
-        if not found and not start:
-            raise no_such_release(name)
-        documents = [event_document(event) for event in found]
-        return EventList.model_validate({"model": name, "events": documents, "next": start + len(found)})
-
     @router.get(f"{_PATH}/timeline")
     async def timeline(model: ModelName, after: After = None) -> Timeline:
         """What was in force over time, and what each arm did between one point and the next. Who follows it asks for
@@ -167,6 +157,20 @@ def _add_reads(router: APIRouter, stores: Deferred[ReleaseStores]) -> None:
         state = (await shown_release(parts.releases, name)).state
         points = points_after(await parts.observations.points(state.release), after)
         return Timeline.model_validate({"release": state.release, "model": name, "points": points})
+
+
+def _add_log(router: APIRouter, stores: Deferred[ReleaseStores], authenticator: Authenticator) -> None:
+    @router.get(f"{_PATH}/events")
+    async def events(request: Request, model: ModelName, start: Start = 0, limit: Limit = 100) -> EventList:
+        """The log of a name's releases, archived ones too: who or what changed them, when, from which phase to which,
+        and why. It is only ever added to. Which administrator it was is told to administrators."""
+        name, store = check_model_name(model), (await stores.get()).releases
+        found = await store.events(name, start=start, limit=limit)
+        if not found and not start:
+            raise no_such_release(name)
+        names = await authenticator.is_admin(request.scope)
+        documents = [event_document(event, names=names) for event in found]
+        return EventList.model_validate({"model": name, "events": documents, "next": start + len(found)})
 
 
 _REPORT: dict[int | str, dict[str, Any]] = {

@@ -61,7 +61,7 @@ def check(file: File, as_json: AsJson = False) -> None:
 @app.command("status")
 def status(model: Model, watched: Watch = False, url: Url = LOCAL, key: Key = None, as_json: AsJson = False) -> None:
     """Show where a release is, what each arm does, and what each guardrail says."""
-    with ending(), ReleaseServer(url, key=key) as server:
+    with ending(), _server(url, key) as server:
         if watched:
             server.state(model)  # one that is not there, or a server that is not, ends the command at once
             _watch(server, model, as_json=as_json)
@@ -144,8 +144,8 @@ def report(
 
 @app.command("events")
 def events(model: Model, url: Url = LOCAL, key: Key = None, as_json: AsJson = False) -> None:
-    """List what became of a model's releases: by whom, when and why."""
-    with ending(), ReleaseServer(url, key=key) as server:
+    """List what became of a model's releases: by whom (an admin key sees which administrator), when and why."""
+    with ending(), _server(url, key) as server:
         log = server.events(model)
     if as_json:
         print_json(log)
@@ -154,7 +154,7 @@ def events(model: Model, url: Url = LOCAL, key: Key = None, as_json: AsJson = Fa
 
 
 def _server(url: str, key: str | None) -> ReleaseServer:
-    """For writes: an administrator's."""
+    """For what needs an administrator's key, or tells one more."""
     return ReleaseServer(url, key=key or local_admin_key(url))
 
 

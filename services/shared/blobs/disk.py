@@ -25,7 +25,7 @@ from services.shared.blobs.base import (
 )
 from services.shared.blobs.settings import RESERVE_BYTES
 from services.shared.blobs.uninterrupted import finished
-from services.shared.durable_file import replace_file
+from services.shared.durable_file import replace_file, sync
 from services.shared.errors import NotFound, TooLarge, Unavailable
 
 T = TypeVar("T")
@@ -192,11 +192,7 @@ def _open_private(path: str, flags: int) -> int:
 
 def _sync_all(paths: Iterable[Path]) -> None:
     for path in paths:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
 
 
 def _remove(paths: Sequence[Path]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +18,7 @@ from services.shared.errors import InferenceFailed
 from services.shared.model_ref import ModelRef
 
 _FRESH_S = 30.0
+KEPT_S = 5.0  # of an hour that the reports are about; scrapes and open pages may ask several times a second
 _log = logging.getLogger(__name__)
 
 
@@ -61,11 +65,14 @@ class KnownReferences:
 
 
 class DriftReader:
-    """Blocks for a few files: not for an event loop."""
+    """Blocks for a few files: not for an event loop. May be called from any number of threads at once."""
 
     def __init__(self, references: References, directory: Path, clock: Clock) -> None:
         self._references, self._directory, self._clock = references, directory, clock
         self._known = KnownReferences(references, clock)
+        self._making = threading.Lock()
+        self._reports: tuple[DriftReport, ...] = ()
+        self._made_s = -math.inf
 
     def report(self, ref: ModelRef, window_s: int = MAX_WINDOW_S) -> DriftReport:
         """Of the last `window_s` seconds, over all processes. Raises InferenceFailed for a damaged reference."""
@@ -76,11 +83,18 @@ class DriftReader:
         return report(ref, reference, live, window_s)
 
     def reports(self) -> tuple[DriftReport, ...]:
-        """Of the longest window, for every version that was looked at and has a reference."""
-        found, counted = [], read_counts(self._directory)
+        """Of the longest window, for every version that was looked at and has a reference; made every KEPT_S at most,
+        because with many processes and versions they take tens of milliseconds."""
+        with self._making:
+            now_s = self._clock.monotonic()
+            if now_s - self._made_s >= KEPT_S:
+                self._reports, self._made_s = tuple(self._all()), now_s
+            return self._reports
+
+    def _all(self) -> Iterator[DriftReport]:
+        counted = read_counts(self._directory)
         for ref in models_of(counted):
             reference = self._known.get(ref)
             if reference is not None:
                 live = window_of(counted, ref, reference, MAX_WINDOW_S, self._clock.now())
-                found.append(report(ref, reference, live, MAX_WINDOW_S))
-        return tuple(found)
+                yield report(ref, reference, live, MAX_WINDOW_S)

@@ -8,12 +8,13 @@ A process's file stays when it ends, so that a window spans restarts, and goes w
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from services.shared.drift.base import MAX_WINDOW_S, SLOT_S, LiveCounts, Reference
 from services.shared.drift.bins import bin_of
@@ -74,7 +75,7 @@ class WindowWriter:
             for ref, model in self._models.items()
         }
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        replace_file(self._path, json.dumps(document, separators=(",", ":")).encode(), durable=False)
+        replace_file(self._path, orjson.dumps(document), durable=False)
 
 
 def read_counts(directory: Path) -> Counted:
@@ -85,7 +86,7 @@ def read_counts(directory: Path) -> Counted:
 def window_of(counted: Counted, ref: ModelRef, reference: Reference, window_s: int, now_s: float) -> LiveCounts:
     """The sum over all processes: the minute that is running, and the `window_s` seconds before it."""
     last = int(now_s // SLOT_S)
-    samples, counts = 0, {each.name: [0] * len(each.counts) for each in reference.features}
+    samples, rows = 0, {each.name: [[0] * len(each.counts)] for each in reference.features}
     for document in counted:
         model = document.get(str(ref), {})
         if model.get("reference") != reference.identity:
@@ -94,8 +95,10 @@ def window_of(counted: Counted, ref: ModelRef, reference: Reference, window_s: i
             if last - window_s // SLOT_S <= int(minute) <= last:
                 samples += slot["samples"]
                 for name, more in slot["counts"].items():
-                    counts[name] = [a + b for a, b in zip(counts[name], more, strict=True)]
-    return LiveCounts(samples, {name: tuple(each) for name, each in counts.items()})
+                    rows[name].append(more)
+    # Bin by bin over all rows at once: there is one for each minute, process and feature.
+    counts = {name: tuple(map(sum, zip(*each, strict=True))) for name, each in rows.items()}
+    return LiveCounts(samples, counts)
 
 
 def models_of(counted: Counted) -> tuple[ModelRef, ...]:
@@ -115,7 +118,7 @@ def forget_old(directory: Path, now_s: float) -> None:
 def _documents(directory: Path) -> Iterator[dict[str, Any]]:
     for path in sorted(directory.glob("*.json")):
         try:
-            yield json.loads(path.read_bytes())
+            yield orjson.loads(path.read_bytes())
         except FileNotFoundError:
             continue  # it was removed meanwhile
         except (OSError, ValueError) as error:

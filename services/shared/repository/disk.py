@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from services.shared.config_pbtxt import parse_config
+from services.shared.durable_file import sync
 from services.shared.errors import Conflict, InferenceFailed, InvalidInput, NotFound
 from services.shared.model_config import ModelConfig
 from services.shared.model_ref import ModelRef, check_model_name, parse_version
@@ -102,8 +103,8 @@ class DiskRepository:
             staged = shutil.copytree(staged_dir, building / str(version))
             _sync_tree(staged)
             staged.rename(target)
-            _sync(target.parent)
-            _sync(self._root)
+            sync(target.parent)
+            sync(self._root)
         except OSError as error:
             if target.exists():
                 raise Conflict(f"{ref} was published by somebody else meanwhile") from error
@@ -156,13 +157,5 @@ def _version(name: str) -> int | None:
 def _sync_tree(top: Path) -> None:
     for directory, _, files in os.walk(top):
         for name in files:
-            _sync(Path(directory) / name)
-        _sync(Path(directory))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(Path(directory) / name)
+        sync(Path(directory))

@@ -16,6 +16,7 @@ export function follower() {
   const labels = new Map();
   let log = { model: "", events: [] };
   let course = { release: "", points: [] };
+  window.addEventListener("grayscale:key", () => { log = { model: "", events: [] }; }); // another key may tell who it was
 
   async function look(model) {
     const answer = await call("/v1/releases", { raw: true });
@@ -54,10 +55,11 @@ export function follower() {
 
   async function events(path, state) {
     if (log.model !== state.model) log = { model: state.model, events: [] };
+    const known = log; // it is replaced when the key is
     for (;;) {
-      const page = await call(`${path}/events?start=${log.events.length}&limit=${PAGE}`);
-      if (page.events.length) log.events = [...log.events, ...page.events];
-      if (page.events.length < PAGE) return log.events;
+      const page = await call(`${path}/events?start=${known.events.length}&limit=${PAGE}`);
+      if (page.events.length) known.events = [...known.events, ...page.events];
+      if (page.events.length < PAGE) return known.events;
     }
   }
 
