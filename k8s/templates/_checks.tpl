@@ -51,7 +51,7 @@
 
 {{- define "grayscale.checks.scaling" -}}
 {{- $worker := .Values.worker -}}
-{{- range $path, $scaling := dict "api.autoscaling" .Values.api.autoscaling "modelServer.autoscaling" .Values.modelServer.autoscaling "worker.autoscaling" $worker.autoscaling "worker.keda" $worker.keda -}}
+{{- range $path, $scaling := dict "api.autoscaling" .Values.api.autoscaling "modelServer.autoscaling" .Values.modelServer.autoscaling "worker.autoscaling" $worker.autoscaling "worker.keda" $worker.keda "web.autoscaling" .Values.web.autoscaling -}}
 {{- if and $scaling.enabled (gt (int $scaling.minReplicas) (int $scaling.maxReplicas)) -}}
 {{- fail (printf "%s.minReplicas is above %s.maxReplicas" $path $path) -}}
 {{- end -}}

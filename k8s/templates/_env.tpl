@@ -58,6 +58,15 @@
 {{- end }}
 {{- end }}
 
+{{- define "grayscale.env.tracing" -}}
+{{- with .Values.tracing.endpoint -}}
+- name: GRAYSCALE_OTLP_ENDPOINT
+  value: {{ . }}
+- name: GRAYSCALE_TRACE_SAMPLE
+  value: {{ $.Values.tracing.sample | quote }}
+{{- end }}
+{{- end }}
+
 {{/* For those that load and unload, or ask what is loaded. */}}
 {{- define "grayscale.env.modelServerKey" -}}
 {{- if eq .Values.modelServer.kind "grayscale" -}}

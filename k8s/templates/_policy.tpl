@@ -33,6 +33,12 @@
 {{- end }}
 {{- end }}
 
+{{- define "grayscale.policy.tracing" -}}
+{{- with .Values.tracing.endpoint -}}
+- ports: [{ port: {{ include "grayscale.portOf" . }} }]
+{{- end }}
+{{- end }}
+
 {{/* Public addresses: images by URL, webhooks. The code refuses others; here nothing inside the cluster is reachable
      even if it did not. */}}
 {{- define "grayscale.policy.outbound" -}}

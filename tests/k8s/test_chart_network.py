@@ -116,6 +116,15 @@ def test_a_bucket_is_reached_by_those_that_read_it(part: str, allowed: bool) -> 
     assert may(named(rendered("s3"), "NetworkPolicy", part)["spec"]["egress"], "to", STRANGER, 9000) == allowed
 
 
+def test_the_collector_of_traces_is_reached_by_those_that_make_them() -> None:
+    for name, reached in (("everything", {"api", "worker", "model-server"}), ("defaults", set[str]())):
+        manifests = rendered(name)
+        policies = {component(policy): policy["spec"]["egress"] for policy in of_kind(manifests, "NetworkPolicy")}
+        assert {part for part, egress in policies.items() if may(egress, "to", STRANGER, 4318)} == reached
+        given = [w for w in of_kind(manifests, "Deployment") if "GRAYSCALE_OTLP_ENDPOINT" in str(w)]
+        assert {component(workload) for workload in given} == reached
+
+
 def test_outbound_calls_reach_public_addresses_only() -> None:
     manifests = rendered("defaults")
     for part, outbound in (("api", True), ("worker", True), ("controller", False), ("model-server", False)):

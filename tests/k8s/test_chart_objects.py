@@ -162,10 +162,21 @@ def test_each_part_is_scaled_by_its_own_signal() -> None:
         return [m["pods"]["metric"]["name"] if m["type"] == "Pods" else m["resource"]["name"] for m in metrics]
 
     assert signals("api") == ["cpu", "grayscale_http_requests_in_flight"]
+    assert signals("web") == ["cpu"]
     assert signals("model-server") == ["grayscale_model_server_queue_seconds"]
     (trigger,) = named(manifests, "ScaledObject", "worker")["spec"]["triggers"]
     assert "max by (priority) (grayscale_jobs_waiting_images{" in trigger["metadata"]["query"]
     assert set(trigger["metadata"]) == {"serverAddress", "query", "threshold"}
+
+
+def test_of_many_nodes_none_is_missed_but_that_of_redis() -> None:
+    manifests = rendered("many")
+    fewest = {
+        s["spec"]["scaleTargetRef"]["name"]: s["spec"].get("minReplicas", s["spec"].get("minReplicaCount"))
+        for s in of_kind(manifests, "HorizontalPodAutoscaler", "ScaledObject")
+    }
+    for workload in of_kind(manifests, "Deployment"):
+        assert workload["spec"].get("replicas", fewest.get(workload["metadata"]["name"])) >= 2
 
 
 @pytest.mark.parametrize("name", VALUES)

@@ -147,6 +147,13 @@ def test_settings_take_what_the_chart_says(tmp_path: Any) -> None:
 
     assert (settings.host, settings.port, settings.processes, settings.require_key) == ("0.0.0.0", 8080, 2, True)
     assert (settings.drain_delay_s, settings.finish_s) == (5, 30)
+    web_said = {v["name"]: v["value"] for v in environment(rendered("defaults"), "web")}
+    web = web_settings(web_said)
+    assert (web.port, web.drain_delay_s, web.finish_s) == (8081, 5, 30)
+    assert web.api_url == "http://demo-grayscale-api.shop.svc.cluster.local:8080"
+    traced = {v["name"]: v.get("value", "redis://h/0") for v in environment(rendered("everything"), "worker")}
+    tracing = worker_settings(traced).tracing
+    assert (tracing.endpoint, tracing.share) == ("http://collector.tracing.svc:4318/v1/traces", 0.1)
     assert (worker.host, worker.port, worker.processes, worker.drain_s) == ("0.0.0.0", 8003, 1, 20)
     assert (server.grpc_port, server.http_port, server.metrics_port, server.cores) == (8001, 8000, 8002, 2)
 
@@ -165,13 +172,14 @@ def test_a_service_that_is_called_grayscale_sets_no_variables(name: str) -> None
 @pytest.mark.parametrize(("drain_s", "finish_s"), [(5, 30), (0, 0), (2.5, 120.5)])
 def test_pods_have_the_time_that_the_code_allows_itself(drain_s: float, finish_s: float) -> None:
     serving = {"drainDelaySeconds": drain_s, "finishSeconds": finish_s}
-    manifests = render({"api": serving, "modelServer": serving, "worker": {"drainSeconds": finish_s}})
+    manifests = render({"api": serving, "modelServer": serving, "web": serving, "worker": {"drainSeconds": finish_s}})
 
     def grace_s(part: str) -> float:
         return float(pod_of(named(manifests, "Deployment", part))["terminationGracePeriodSeconds"])
 
     assert grace_s("api") > drain_s + finish_s + api_parent._EXTRA_FINISH_S
     assert grace_s("model-server") > drain_s + 2 * finish_s  # its listeners first, its models after them
+    assert grace_s("web") > drain_s + finish_s
     assert grace_s("worker") > finish_s + worker_parent._EXTRA_FINISH_S
 
 

@@ -66,6 +66,16 @@ def test_gpus_are_asked_for_and_their_nodes_tolerated(name: str) -> None:
     assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
 
 
+@pytest.mark.parametrize("name", VALUES)
+def test_an_upgrade_takes_no_pod_before_its_successor_is_ready(name: str) -> None:
+    for workload in of_kind(rendered(name), "Deployment"):
+        strategy = workload["spec"]["strategy"]
+        assert strategy["type"] == "RollingUpdate"
+        if "nvidia.com/gpu" not in pod_of(workload)["containers"][0]["resources"]["limits"]:
+            assert strategy["rollingUpdate"]["maxUnavailable"] == 0
+            assert strategy["rollingUpdate"]["maxSurge"] in (1, "50%")
+
+
 def test_what_shares_a_disk_with_a_gpu_goes_to_the_node_of_the_gpu() -> None:
     manifests = rendered("one-gpu")
     for part in ("api", "worker", "controller", "model-server"):

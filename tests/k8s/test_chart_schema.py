@@ -105,6 +105,13 @@ WRONG: list[tuple[str, Mapping[str, Any], str]] = [
      {"monitoring": {"prometheusRule": {"objectives": {"availabilityPercent": 100}}}}, "availabilityPercent"),
     ("a time that is no bound of the histogram",
      {"monitoring": {"prometheusRule": {"objectives": {"latencySeconds": 0.3}}}}, "latencySeconds"),
+    ("pages the wrong way round", {"web": {"autoscaling": {"enabled": True, "maxReplicas": 1}}},
+     "web.autoscaling.minReplicas"),
+    ("a collector without a scheme", {"tracing": {"endpoint": "collector:4318"}}, "endpoint"),
+    ("more than all requests", {"tracing": {"sample": 1.5}}, "sample"),
+    ("a collector twice",
+     {"tracing": {"endpoint": "http://c:4318"}, "api": {"env": {"GRAYSCALE_OTLP_ENDPOINT": "http://d:4318"}}},
+     "api.env.GRAYSCALE_OTLP_ENDPOINT"),
     ("root", {"runAs": {"user": 0}}, "user"),
 ]  # fmt: skip
 

@@ -43,6 +43,7 @@ EVERYTHING: Mapping[str, Any] = {
     },
     "modelServer": {"autoscaling": {"enabled": True, "queueMs": 0, "cpuPercent": 60}, "rollout": {"maxSurge": "50%"}},
     "worker": {"autoscaling": {"enabled": True}},
+    "tracing": {"endpoint": "http://collector.tracing.svc:4318", "sample": 0.1},
     "controller": {"enabled": False},
     "redis": {"kind": "external", "external": {"url": "rediss://cache.example.com:6380/2", "ports": [6380]}},
     "ingress": {"enabled": True, "hosts": ["a.example.com", "*.b.example.com"]},

@@ -1,70 +1,138 @@
-"""Runs pods that the chart renders, with Docker in the place of a kubelet: volumes are prepared as a kubelet prepares
-them (root's, with the pod's group), its containers get what the pod says and nothing else."""
+"""Runs pods that the chart renders, by `podman kube play`, on one machine and with the images that Docker has.
+
+Podman starts pods; what a cluster does around them is done here: a pod is made of each workload's template, volumes are
+folders with the pod's group, Services are names in a network, and probes are asked from outside.
+"""
 
 from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import json
+import os
 import re
 import shutil
 import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from tests.support.containers import CALL_S
-from tests.support.helm_charts import NAMESPACE, Manifest, of_kind, pod_of
+import yaml
 
-READY_S = 60.0
+from tests.support.containers import CALL_S, missing
+from tests.support.helm_charts import NAMESPACE, Manifest, of_kind, pod_labels, pod_of, ports_of
+from tests.support.stack import free_ports
+
+READY_S, LOAD_S = 60.0, 240.0
+Secrets = Mapping[str, Mapping[str, str]]  # values by the Secret's name and the key
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
+
+def require_podman() -> None:
+    """Skips the test where it cannot run, or fails it with GRAYSCALE_REQUIRE. What it makes is root's."""
+    if shutil.which("podman") is None or os.geteuid() != 0:
+        missing("needs podman, and to be root")
+
+
+@contextlib.contextmanager
+def handed_over(images: Sequence[str]) -> Iterator[None]:
+    """Gives images of Docker's, by names without a registry, to Podman; layers that they share are given once."""
+    with subprocess.Popen(["docker", "save", *images], stdout=subprocess.PIPE) as saving:
+        try:
+            _podman("load", "--quiet", stdin=saving.stdout, timeout_s=LOAD_S)
+        finally:
+            saving.terminate()
+    try:
+        yield
+    finally:
+        _podman("rmi", "--ignore", *(f"localhost/{image}" for image in images), timeout_s=LOAD_S)
+
+
+def playable(workload: Manifest, secrets: Secrets, folders: Path, ports: Mapping[str, int]) -> Manifest:
+    """The pod that a cluster makes of a workload, as Podman 4.3 and newer understand it. `folders`: where the release's
+    volumes are; `ports`: numbers on 127.0.0.1 for the names of the pod's ports."""
+    pod, name = copy.deepcopy(pod_of(workload)), workload["metadata"]["name"]
+    places = {claim["metadata"]["name"]: name for claim in workload["spec"].get("volumeClaimTemplates", [])}
+    for volume in pod["volumes"]:
+        if "emptyDir" in volume:  # Podman 4.3 would have one for all pods that call theirs alike
+            places[volume["name"]] = name
+        elif "persistentVolumeClaim" in volume:
+            places[volume["name"]] = volume["persistentVolumeClaim"]["claimName"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"] if volume["name"] not in places}
+    owner = {key: value for key, value in pod["securityContext"].items() if key.startswith("runAs")}
+    for each in (*pod.get("initContainers", []), *pod["containers"]):
+        each["securityContext"] = {**owner, **each["securityContext"]}  # it reads a container's only
+        if "env" in each:
+            each["env"] = _resolved(each["env"], secrets)
+        for mount in each["volumeMounts"]:
+            if mount["name"] in places:
+                place = folders / places[mount["name"]] / mount["name"] / mount.pop("subPath", "")
+                mount["name"] = "-".join(place.relative_to(folders).parts)
+                volumes[mount["name"]] = {"name": mount["name"], "hostPath": {"path": str(place), "type": "Directory"}}
+        for port in each.get("ports", []):
+            port |= {"hostIP": "127.0.0.1", "hostPort": ports[port["name"]]}
+        for probe in _PROBES:
+            each.pop(probe, None)  # it would ask with curl, which the images do not have
+    pod |= {"volumes": list(volumes.values()), "restartPolicy": "OnFailure"}  # Always: init containers, too, in 4.3
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": pod_labels(workload)}, "spec": pod}
+
+
+def _resolved(variables: list[Manifest], secrets: Secrets) -> list[Manifest]:
+    """With the secrets in their places, also in `$(NAME)`, which Podman 4.3 leaves as it is."""
+    found: dict[str, str] = {}
+    for variable in variables:
+        if "value" in variable:
+            found[variable["name"]] = re.sub(r"\$\((\w+)\)", lambda match: found[match[1]], variable["value"])
+        else:
+            asked = variable["valueFrom"]["secretKeyRef"]
+            found[variable["name"]] = secrets[asked["name"]][asked["key"]]
+    return [{"name": name, "value": value} for name, value in found.items()]
 
 
 @dataclass
-class DockerKubelet:
-    """Pods of one release on one node. `prefix` begins all names; `helper` is an image with a shell."""
+class PlayedPods:
+    """Pods of one release; `network` is its name, and where the pods find one another."""
 
-    prefix: str
+    network: str
     manifests: list[Manifest]
     directory: Path
-    helper: str
-    volumes: set[str] = field(default_factory=set)
-    running: dict[str, Manifest] = field(default_factory=dict)
+    ending: contextlib.ExitStack
+    played: dict[str, tuple[Manifest, dict[str, int]]] = field(default_factory=dict)
 
     def start(self, workload: Manifest) -> None:
-        """Runs the containers that come first to their end, then those that serve."""
-        pod, name = pod_of(workload), workload["metadata"]["name"]
-        for claim in workload["spec"].get("volumeClaimTemplates", []):
-            pod = {**pod, "volumes": [*pod["volumes"], {"name": claim["metadata"]["name"], "emptyDir": {}}]}
-        for container in pod.get("initContainers", []):
-            _docker("run", "--rm", *self._options(name, pod, container))
-        (serving,) = pod["containers"]
+        """Plays one workload with all ConfigMaps."""
+        name = workload["metadata"]["name"]
+        names = ports_of(workload)
+        ports = dict(zip(names, free_ports(len(names)), strict=True))
+        file = self.directory / f"{name}.yaml"
+        pod = playable(workload, _secrets(self.manifests), self.directory / "volumes", ports)
+        for volume in pod["spec"]["volumes"]:
+            if "hostPath" in volume:
+                _prepare(Path(volume["hostPath"]["path"]), self.directory, pod["spec"]["securityContext"]["fsGroup"])
+            elif "configMap" in volume:  # Podman makes a volume of it, and leaves it
+                self.ending.callback(_podman, "volume", "rm", "--force", volume["configMap"]["name"])
+        file.write_text(yaml.safe_dump_all([*of_kind(self.manifests, "ConfigMap"), pod]))
+        self.played[name] = workload, ports
         alias = f"{name}.{NAMESPACE}.svc.cluster.local"
-        options = self._options(name, pod, serving)
-        _docker("run", "--detach", "--name", self.container(name), "--network-alias", alias, *options)
-        self.running[name] = {**serving, "graceSeconds": pod["terminationGracePeriodSeconds"]}
+        self.ending.callback(_podman, "kube", "down", str(file))
+        _podman("kube", "play", "--network", f"{self.network}:alias={alias}", str(file))
 
-    def container(self, name: str) -> str:
-        return f"{self.prefix}-{name}"
+    def url(self, name: str, port: str) -> str:
+        return f"http://127.0.0.1:{self.played[name][1][port]}"
 
     def inside(self, name: str, *command: str) -> subprocess.CompletedProcess[str]:
-        whole = ["docker", "exec", self.container(name), *command]
+        whole = ["podman", "exec", self._container(name), *command]
         return subprocess.run(whole, capture_output=True, text=True, timeout=CALL_S, check=False)
-
-    def address(self, name: str, port: str) -> str:
-        """Host and number of a named port of a pod."""
-        (found,) = json.loads(_docker("inspect", self.container(name)))
-        (number,) = (p["containerPort"] for p in self.running[name]["ports"] if p["name"] == port)
-        return f"{found['NetworkSettings']['Networks'][self.prefix]['IPAddress']}:{number}"
 
     def until_ready(self, name: str) -> None:
         """Asks the startup probe, the liveness probe and the readiness probe until all three are content."""
-        end = time.monotonic() + READY_S
-        probes = [self.running[name][f"{kind}Probe"] for kind in ("startup", "liveness", "readiness")]
-        while not all(self._is_content(name, probe) for probe in probes):
+        end, [serving] = time.monotonic() + READY_S, pod_of(self.played[name][0])["containers"]
+        while not all(self._is_content(name, serving[probe]) for probe in _PROBES):
             assert time.monotonic() < end, f"{name} does not get ready:\n{self.last_words(name)}"
             time.sleep(0.2)
 
@@ -72,95 +140,50 @@ class DockerKubelet:
         if "exec" in probe:
             return self.inside(name, *probe["exec"]["command"]).returncode == 0
         asked = probe["httpGet"]
-        url = f"{asked['scheme'].lower() if 'scheme' in asked else 'http'}://{self.address(name, asked['port'])}"
-        with contextlib.suppress(OSError), urllib.request.urlopen(url + asked["path"], timeout=5) as answer:
+        url = self.url(name, asked["port"]) + asked["path"]
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as answer:
             return 200 <= int(answer.status) < 400
         return False
 
     def end(self, name: str) -> int:
         """SIGTERM, SIGKILL after the pod's grace period; the exit status of its first process."""
-        grace_s = int(self.running[name]["graceSeconds"])
-        _docker("stop", "-t", str(grace_s), self.container(name), timeout_s=grace_s + CALL_S)
-        return int(_docker("inspect", "--format", "{{.State.ExitCode}}", self.container(name)))
+        grace_s = int(pod_of(self.played[name][0])["terminationGracePeriodSeconds"])
+        _podman("stop", "--time", str(grace_s), self._container(name), timeout_s=grace_s + CALL_S)
+        return int(_podman("inspect", "--format", "{{.State.ExitCode}}", self._container(name)))
 
     def last_words(self, name: str) -> str:
-        whole = ["docker", "logs", "--tail", "40", self.container(name)]
+        whole = ["podman", "logs", "--tail", "40", self._container(name)]
         done = subprocess.run(whole, capture_output=True, text=True, timeout=CALL_S, check=False)
         return done.stdout + done.stderr
 
-    def _options(self, name: str, pod: Manifest, container: Manifest) -> list[str]:
-        owner = pod["securityContext"]
-        limits = container["securityContext"]
-        options = ["--network", self.prefix, "--pull", "never", "--security-opt", "no-new-privileges:true"]
-        options += ["--user", f"{owner['runAsUser']}:{owner['runAsGroup']}", "--group-add", str(owner["fsGroup"])]
-        options += [f"--cap-drop={each}" for each in limits["capabilities"]["drop"]]
-        options += ["--read-only"] if limits["readOnlyRootFilesystem"] else []
-        options += ["--memory", container["resources"]["limits"]["memory"].removesuffix("i").lower()]
-        for variable, value in self._environment(container).items():
-            options += ["--env", f"{variable}={value}"]
-        for mount in container["volumeMounts"]:
-            (volume,) = (each for each in pod["volumes"] if each["name"] == mount["name"])
-            options += ["--mount", self._mount(name, owner["fsGroup"], volume, mount)]
-        program, *arguments = container["command"]
-        return [*options, "--entrypoint", program, container["image"], *arguments]
-
-    def _environment(self, container: Manifest) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for variable in container.get("env", []):
-            if "value" in variable:
-                value = re.sub(r"\$\((\w+)\)", lambda m: found[m[1]], variable["value"])
-            else:
-                asked = variable["valueFrom"]["secretKeyRef"]
-                (secret,) = (s for s in of_kind(self.manifests, "Secret") if s["metadata"]["name"] == asked["name"])
-                value = base64.b64decode(secret["data"][asked["key"]]).decode()
-            found[variable["name"]] = value
-        return found
-
-    def _mount(self, pod: str, group: int, volume: Manifest, mount: Manifest) -> str:
-        more = ",readonly" if mount.get("readOnly") else ""
-        if "configMap" in volume:
-            return f"type=bind,src={self._files(volume['configMap']['name'])},dst={mount['mountPath']}{more}"
-        shared = volume.get("persistentVolumeClaim")
-        name = f"{self.prefix}-{shared['claimName'] if shared else pod + '-' + volume['name']}"
-        self._prepare(name, group)
-        more += f",volume-subpath={mount['subPath']}" if "subPath" in mount else ""
-        return f"type=volume,src={name},dst={mount['mountPath']},volume-nocopy{more}"
-
-    def _prepare(self, volume: str, group: int) -> None:
-        if volume in self.volumes:
-            return
-        self.volumes.add(volume)
-        own = f"chown 0:{group} /v && chmod 2775 /v"
-        mount = f"type=volume,src={volume},dst=/v,volume-nocopy"
-        _docker("run", "--rm", "--user", "0", "--mount", mount, "--entrypoint", "sh", self.helper, "-c", own)
-
-    def _files(self, name: str) -> Path:
-        (config,) = (c for c in of_kind(self.manifests, "ConfigMap") if c["metadata"]["name"] == name)
-        directory = self.directory / name
-        directory.mkdir(exist_ok=True)
-        for filename, text in config["data"].items():
-            (directory / filename).write_text(text)
-        return directory
+    def _container(self, name: str) -> str:
+        return f"{name}-{pod_of(self.played[name][0])['containers'][0]['name']}"
 
 
 @contextlib.contextmanager
-def docker_kubelet(prefix: str, manifests: list[Manifest], directory: Path, helper: str) -> Iterator[DockerKubelet]:
+def played_pods(network: str, manifests: list[Manifest], directory: Path) -> Iterator[PlayedPods]:
     """Everything that it makes is gone afterwards."""
-    directory.chmod(0o755)
-    kubelet = DockerKubelet(prefix, manifests, directory, helper)
-    _docker("network", "create", prefix)
-    try:
-        yield kubelet
-    finally:
-        for kind, names in (
-            ("container", [kubelet.container(name) for name in kubelet.running]),
-            ("volume", sorted(kubelet.volumes)),
-            ("network", [prefix]),
-        ):
-            force = ["--force"] if kind != "network" else []
-            if names:
-                subprocess.run(["docker", kind, "rm", *force, *names], capture_output=True, timeout=CALL_S, check=False)
-        shutil.rmtree(directory, ignore_errors=True)
+    with contextlib.ExitStack() as ending:
+        _podman("network", "create", network)
+        ending.callback(_podman, "network", "rm", "--force", network)
+        yield PlayedPods(network, manifests, directory, ending)
+
+
+def _secrets(manifests: list[Manifest]) -> Secrets:
+    return {
+        secret["metadata"]["name"]: {key: base64.b64decode(value).decode() for key, value in secret["data"].items()}
+        for secret in of_kind(manifests, "Secret")
+    }
+
+
+def _prepare(place: Path, top: Path, group: int) -> None:
+    """A folder as a kubelet leaves it: root's, and the pod's group may write."""
+    place.mkdir(parents=True, exist_ok=True)
+    for folder in (place, *place.parents):
+        if folder == top:
+            break
+        os.chown(folder, 0, group)
+        folder.chmod(0o2775)
 
 
 def post(url: str, body: bytes, content_type: str) -> Any:
@@ -173,7 +196,8 @@ def post(url: str, body: bytes, content_type: str) -> Any:
         raise AssertionError(f"{error.code}: {error.read().decode(errors='replace')}") from error
 
 
-def _docker(*arguments: str, timeout_s: float = CALL_S) -> str:
-    done = subprocess.run(["docker", *arguments], capture_output=True, text=True, timeout=timeout_s, check=False)
-    assert done.returncode == 0, f"docker {' '.join(arguments)}:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
-    return done.stdout
+def _podman(*arguments: str, stdin: IO[bytes] | None = None, timeout_s: float = CALL_S) -> str:
+    done = subprocess.run(["podman", *arguments], stdin=stdin, capture_output=True, timeout=timeout_s, check=False)
+    said, complaint = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    assert done.returncode == 0, f"podman {' '.join(arguments)}:\n{said[-2000:]}\n{complaint[-4000:]}"
+    return said
