@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help up stack test test-containers lint dev train train-resnet lock clean
+.PHONY: help up stack test test-containers lint dev triton train train-resnet lock clean
 
 help: ## say what each target does
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,8 @@ lint: $(VENV)/.dev ## check style and types
 
 dev: $(VENV)/.dev ## set up .venv with everything
 
+triton: .cache/triton/.done ## set up NVIDIA's Triton without its image, for tests (CPU only): docs/triton.md
+
 train: $(VENV)/.dev ## train the sample model anew and print its accuracy
 	$(BIN)/python -m exporters.digits.train
 	$(BIN)/grayscale models reference digits --from digits:held-out
@@ -53,6 +55,12 @@ clean: ## remove .venv, caches and the server's state
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+
+# Only its server is run, so what the wheel asks for beside it stays out; NumPy is for the server's Python backend.
+.cache/triton/.done: | $(BIN)/python
+	rm -rf .cache/triton
+	$(PIP) install --quiet --no-deps --target .cache/triton nvidia-pytriton==0.7.0 numpy==1.26.4
+	@touch $@
 
 $(VENV)/.serve: requirements/serve.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --quiet --no-deps -r requirements/serve.txt

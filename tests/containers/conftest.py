@@ -1,4 +1,4 @@
-"""One stack of containers for all tests here: images are built once, and the tests run in the order of their file."""
+"""One stack of containers for all tests here: images are built once, and the tests run in the order of their files."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeStack]:
     require_docker()
     with running_compose(tmp_path_factory.mktemp("compose")) as stack:
         yield stack
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The test that takes the stack down is the last one."""
+    items.sort(key=lambda item: item.path.name == "test_stack_ends.py")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -68,7 +68,7 @@ def test_a_container_can_do_no_more_than_it_must(compose: ComposeStack, service:
     assert compose.shell(service, "touch /opt/x /usr/x /x").returncode != 0
 
 
-def test_only_the_api_and_prometheus_are_published_and_only_to_this_machine(compose: ComposeStack) -> None:
+def test_only_the_api_the_pages_and_prometheus_are_published_and_only_to_this_machine(compose: ComposeStack) -> None:
     published = {
         service: {binding["HostIp"] for ports in bindings.values() for binding in ports or ()}
         for service in SERVICES
@@ -76,6 +76,7 @@ def test_only_the_api_and_prometheus_are_published_and_only_to_this_machine(comp
     }
     assert {service: hosts for service, hosts in published.items() if hosts} == {
         "api": {"127.0.0.1"},
+        "web": {"127.0.0.1"},
         "prometheus": {"127.0.0.1"},
     }
 

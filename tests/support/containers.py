@@ -56,11 +56,16 @@ class ComposeStack:
     project: str
     directory: Path
     api_port: int
+    web_port: int
     prometheus_port: int
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.api_port}"
+
+    @property
+    def web(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
 
     @property
     def prometheus(self) -> str:
@@ -71,16 +76,21 @@ class ComposeStack:
         """What is mounted as the model repository: a copy, which tests may add to."""
         return self.directory / "models"
 
-    def compose(self, *arguments: str, timeout_s: float = CALL_S) -> str:
-        """Standard output; AssertionError with what was said when it fails."""
-        variables = {
-            **os.environ,
+    @property
+    def variables(self) -> dict[str, str]:
+        """What the Compose file is told."""
+        return {
             "API_PORT": str(self.api_port),
+            "WEB_PORT": str(self.web_port),
             "PROMETHEUS_PORT": str(self.prometheus_port),
             "SECRETS_DIR": str(self.directory / "secrets"),
             "MODELS_DIR": str(self.models),
             "GRAYSCALE_TAG": self.project,
         }
+
+    def compose(self, *arguments: str, timeout_s: float = CALL_S) -> str:
+        """Standard output; AssertionError with what was said when it fails."""
+        variables = {**os.environ, **self.variables}
         command = ["docker", "compose", "-p", self.project, "-f", "docker/compose.yaml", *arguments]
         done = subprocess.run(
             command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=timeout_s, check=False
@@ -90,10 +100,13 @@ class ComposeStack:
 
     def container(self, service: str) -> dict[str, Any]:
         """`docker inspect` of the one container of a service."""
-        [name] = self.compose("ps", "--all", "--quiet", service).split()
-        [found] = json.loads(docker("inspect", name))
+        [found] = json.loads(docker("inspect", self._name(service)))
         assert isinstance(found, dict)
         return found
+
+    def _name(self, service: str) -> str:
+        """Of its one container, as Compose makes it up."""
+        return f"{self.project}-{service}-1"
 
     def image(self, service: str) -> dict[str, Any]:
         """`docker image inspect` of one of OURS."""
@@ -103,8 +116,7 @@ class ComposeStack:
 
     def shell(self, service: str, command: str) -> subprocess.CompletedProcess[str]:
         """A command line in the container."""
-        [name] = self.compose("ps", "--quiet", service).split()
-        command_line = ["docker", "exec", name, "sh", "-c", command]
+        command_line = ["docker", "exec", self._name(service), "sh", "-c", command]
         return subprocess.run(command_line, capture_output=True, text=True, timeout=CALL_S, check=False)
 
     @property
@@ -134,6 +146,17 @@ class ComposeStack:
             assert time.monotonic() < end, f"{service} did not come back: {json.dumps(state)[:3000]}"
             time.sleep(0.2)
 
+    def down(self) -> None:
+        """Takes everything of it away but the images."""
+        self.compose("down", "--volumes", "--timeout", "20", timeout_s=DOWN_S)
+
+    def left(self) -> list[str]:
+        """Containers, volumes and networks of it that are there."""
+        label = f"label=com.docker.compose.project={self.project}"
+        kinds = ("container", "--all"), ("volume",), ("network",)
+        found = (docker(kind, "ls", *more, "--quiet", "--filter", label).split() for kind, *more in kinds)
+        return [each for names in found for each in names]
+
     def last_words(self) -> str:
         """Who runs, and the ends of the logs."""
         return f"{self.compose('ps', '--all')}\n{self.compose('logs', '--no-color', '--tail', '30')}"
@@ -150,8 +173,7 @@ def image_name(project: str, service: str) -> str:
 @contextlib.contextmanager
 def running_compose(directory: Path) -> Iterator[ComposeStack]:
     """Builds every image and brings the stack up; takes all of it away at the end."""
-    api_port, prometheus_port = free_ports(2)
-    stack = ComposeStack(f"grayscale-test-{os.getpid()}", directory, api_port, prometheus_port)
+    stack = ComposeStack(f"grayscale-test-{os.getpid()}", directory, *free_ports(3))
     shutil.copytree(ROOT / "models", stack.models)
     for path in (stack.models, *stack.models.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)  # whatever umask the checkout was made with
@@ -164,7 +186,7 @@ def running_compose(directory: Path) -> Iterator[ComposeStack]:
             raise AssertionError(f"{error}\n{stack.last_words()}") from None
         yield stack
     finally:
-        stack.compose("down", "--volumes", "--timeout", "20", timeout_s=DOWN_S)
+        stack.down()
         subprocess.run(
             ["docker", "image", "rm", *(image_name(stack.project, service) for service in OURS)],
             capture_output=True, timeout=CALL_S, check=False,

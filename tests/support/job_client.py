@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 
+from tests.support.images import digit_png
 from tests.support.job_bodies import FORM_TYPE, images
 from tests.support.zip_files import usual_zip
 
@@ -115,6 +116,13 @@ class JobClient:
             self.refused += 1
             assert time.monotonic() < end, f"refused for {PATIENCE_S} s: {said}"
             await asyncio.sleep(_AGAIN_S)
+
+
+async def digits(client: JobClient, count: int) -> list[Picture]:
+    """Digits with their synchronous answers, as many as wanted, some of them more than once."""
+    known = [await client.answered(digit_png(label, index)) for label in range(10) for index in range(2)]
+    assert not any(picture.cause for picture in known)
+    return [known[number % len(known)] for number in range(count)]
 
 
 def _lines(answer: httpx.Response) -> list[dict[str, Any]]:
