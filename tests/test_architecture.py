@@ -61,6 +61,7 @@ LAYERS: list[set[str]] = [
         "services.shared.random_bytes",
         "services.shared.redaction",
         "services.shared.release_memory",
+        "services.shared.vital_tasks",
     },
 ]
 PAIRS = {
@@ -144,6 +145,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
         "services.shared.release_store.redis",
         "services.shared.observations.redis",
         "services.controller",
+        "services.cli.backup.redis",
     ),
     "grafana_foundation_sdk": ("services.monitoring.dashboards.grafana",),
     "opentelemetry": ("services.shared.tracing.otlp",),

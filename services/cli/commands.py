@@ -29,6 +29,8 @@ COMMANDS = {
     "release": "services.cli.releases.command:app",
     "jobs": "services.cli.jobs.command:app",
     "keys": "services.cli.keys:app",
+    "backup": "services.cli.backup.command:backup",
+    "restore": "services.cli.backup.command:restore",
 }
 _HIDDEN = frozenset({"valkey"})
 

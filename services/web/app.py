@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Mapping
@@ -59,10 +60,14 @@ class WebApp:
         max_bytes: int,
         idle_s: float,
         access_log: AccessLog | None = None,
+        ending: asyncio.Event | None = None,
     ) -> None:
+        """`ending` is set when the server is told to end: from then on each answer is its connection's last, so that
+        no client sends its next request on one that is about to be closed."""
         self._pages, self._forwarder, self._probes = pages, forwarder, probes
         self._counters, self._access_log = counters, access_log
         self._max_bytes, self._idle_s = max_bytes, idle_s
+        self._ending = ending or asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["path"] in _PROBES:
@@ -76,6 +81,8 @@ class WebApp:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                if self._ending.is_set():
+                    message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
             await send(message)
 
         self._counters.in_flight += 1

@@ -42,5 +42,6 @@ def build_parts(settings: WebSettings) -> WebParts:
         max_bytes=settings.max_bytes,
         idle_s=settings.idle_s,
         access_log=access_log,
+        ending=ending,
     )
     return WebParts(app, forwarder, ending, access_log)

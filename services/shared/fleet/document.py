@@ -53,7 +53,7 @@ def heartbeat_from_json(data: bytes) -> Heartbeat:
             process_id=document["process_id"],
             at=document["at"],
             seen_revision=document["seen_revision"],
-            reports={ModelRef.parse(ref): RefReport(*report) for ref, report in document["reports"].items()},
+            reports={ModelRef.parse(ref): RefReport(*report[:3]) for ref, report in document["reports"].items()},
             routing_revision=document.get("routing_revision", NEVER),
             serves=document.get("serves", True),
         )

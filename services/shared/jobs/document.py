@@ -1,8 +1,14 @@
-"""A job's parts as JSON, the same in every store that keeps them outside the process."""
+"""A job's parts as JSON, the same in every store that keeps them outside the process.
+
+While one version replaces another both read what both write. So a field that is not known here is passed over, and one
+that is added must have a default, and be left out where it has it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
 
 import orjson
 
@@ -11,19 +17,25 @@ from services.shared.jobs.job import Item, ItemError, ItemResult, JobRequest
 from services.shared.priority import Priority
 
 
+def known(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a document's fields that a dataclass has."""
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
+
+
 def request_to_json(request: JobRequest) -> bytes:
-    fields = asdict(request)
-    if not request.trace:  # a worker of an earlier version would not know what it is
-        del fields["trace"]
-    return orjson.dumps(fields)
+    document = asdict(request)
+    if not request.trace:
+        del document["trace"]
+    return orjson.dumps(document)
 
 
 def request_from_json(data: bytes) -> JobRequest:
     """Raises Unavailable for a document that this version cannot read."""
     try:
-        fields = orjson.loads(data)
-        return JobRequest(**{**fields, "priority": Priority(fields["priority"])})
-    except (ValueError, KeyError, TypeError) as error:
+        document = known(JobRequest, orjson.loads(data))
+        return JobRequest(**{**document, "priority": Priority(document["priority"])})
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(f"a stored job cannot be read: {error}") from error
 
 
@@ -34,7 +46,7 @@ def item_to_json(item: Item) -> bytes:
 def item_from_json(data: bytes) -> Item:
     """Raises Unavailable for a document that this version cannot read."""
     try:
-        return Item(*orjson.loads(data))
+        return Item(*orjson.loads(data)[: len(fields(Item))])
     except (ValueError, TypeError) as error:
         raise Unavailable(f"a stored item cannot be read: {error}") from error
 
@@ -51,7 +63,7 @@ def result_from_json(index: int, name: str, data: bytes) -> ItemResult:
     try:
         document = orjson.loads(data)
         if "error" in document:
-            return ItemResult(index, error=ItemError(**document["error"]), name=name)
+            return ItemResult(index, error=ItemError(**known(ItemError, document["error"])), name=name)
         return ItemResult(index, result=document["result"], name=name)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(f"a stored result cannot be read: {error}") from error

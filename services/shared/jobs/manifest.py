@@ -11,7 +11,7 @@ from dataclasses import asdict
 import orjson
 
 from services.shared.errors import Unavailable
-from services.shared.jobs.document import item_from_json, item_to_json, request_from_json, request_to_json
+from services.shared.jobs.document import item_from_json, item_to_json, known, request_from_json, request_to_json
 from services.shared.jobs.job import Idempotency, NewJob
 
 _FORMAT = 1
@@ -46,8 +46,8 @@ def new_job_from(manifest: bytes) -> tuple[NewJob, float]:
             request=request_from_json(orjson.dumps(fields["request"])),
             items=tuple(item_from_json(orjson.dumps(item)) for item in fields["items"]),
             chunk_size=int(fields["chunk_size"]),
-            idempotency=None if idempotency is None else Idempotency(**idempotency),
+            idempotency=None if idempotency is None else Idempotency(**known(Idempotency, idempotency)),
         )
         return new, float(fields["created_at"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unavailable(f"a job's manifest cannot be read: {error}") from error

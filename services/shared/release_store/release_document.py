@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from services.shared.release.state import Phase, ReleaseState
 from services.shared.release_store.base import Release
 
 _FORMAT = 1
+_EVENT = frozenset(field.name for field in fields(Event))
 
 
 def release_to_json(release: Release) -> bytes:
@@ -46,7 +48,7 @@ def event_to_json(event: Event) -> bytes:
 
 
 def event_from_json(data: bytes | str) -> Event:
-    document = orjson.loads(data)
+    document = {name: value for name, value in orjson.loads(data).items() if name in _EVENT}  # of a later version
     before = document.pop("before")
     return Event(before=before and Phase(before), phase=Phase(document.pop("phase")), **document)
 

@@ -1,0 +1,1 @@
+"""Backups: the state of an installation in one file, and back."""
