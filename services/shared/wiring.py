@@ -174,8 +174,9 @@ class RemoteServing(Serving):
         store: FleetStore = FileFleetStore(settings.data_dir / "fleet")
         self.follower = FleetFollower(store)
         tls = Tls(remote.ca.read_bytes()) if remote.ca else None
-        self.client = TritonInference(remote.url, api_key=remote.key or None, tls=tls, untraced=remote.untraced)
-        self._control = RemoteControl(self.client, store)
+        client = TritonInference(remote.url, api_key=remote.key or None, tls=tls, untraced=remote.untraced)
+        self.client = client
+        self._control = RemoteControl(client, store, bring_back=client.bring_back)
         self.control = self._control
         self.readiness = Readiness(self.client, lambda: self.follower.current.defaults)
         self.routing_revision = lambda: NEVER

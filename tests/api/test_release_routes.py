@@ -103,6 +103,21 @@ async def test_an_error_names_its_field(client: httpx.AsyncClient) -> None:
     assert refused.json()["errors"][0]["field"] == "guardrails[0].max_increase"
 
 
+async def test_a_version_that_only_our_repository_knows_of_may_be_a_candidate(
+    client: httpx.AsyncClient, releases: MemoryReleases
+) -> None:
+    """A model server that is not ours lists what it was asked to load, and no more."""
+    plan = PLAN.replace("pets, version: 2", "pets, version: 9")
+    model = releases.models_dir / "pets"
+    (model / "9").mkdir(parents=True)
+    (model / "9" / "model.onnx").write_bytes(b"")
+    (model / "config.pbtxt").write_text(
+        'platform: "onnxruntime_onnx"\ninput { name: "i" data_type: TYPE_FP32 dims: [ 1 ] }\n'
+        'output { name: "o" data_type: TYPE_FP32 dims: [ 1 ] }\n'
+    )
+    assert (await client.put(URL, content=plan, headers=YAML)).status_code == 201
+
+
 async def test_a_model_of_another_task_is_no_candidate(client: httpx.AsyncClient, releases: MemoryReleases) -> None:
     config = releases.models_dir / "pets" / "config.pbtxt"  # the version is not loaded: its files tell
     config.parent.mkdir(parents=True)

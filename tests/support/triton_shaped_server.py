@@ -145,7 +145,11 @@ class TritonShapedServicer(GRPCInferenceServiceServicer):  # type: ignore[misc]
         if config is None:
             await _answer(context, name, self.fake.load(name))
             return pb.RepositoryModelLoadResponse()
-        wanted = {int(version) for version in config["version_policy"]["specific"]["versions"]}
+        policy = config["version_policy"]
+        there = sorted(self.fake.models[name].versions)
+        latest = there[-int(policy.get("latest", {}).get("num_versions", 1)) :]
+        named = policy["specific"]["versions"] if "specific" in policy else latest
+        wanted = {int(version) for version in named} & set(there)  # the others are passed over with a line in its log
         ready = {e.version or 0 for e in await self.fake.index() if e.name == name and e.state == "READY"}
         for version in sorted(wanted):
             await _answer(context, name, self.fake.load(name, version))

@@ -107,12 +107,23 @@ async def _check_versions(stores: ReleaseStores, plan: Plan, stable: ModelRef) -
         if entry.version is not None:
             there.setdefault(entry.name, []).append(entry.version)
     for field, ref in _fields(plan, stable).items():
-        versions = there.get(ref.name)
-        if versions is None:
+        versions = there.get(ref.name, [])
+        if ref.version in versions:
+            continue
+        versions = sorted({*versions, *await asyncio.to_thread(_versions_here, stores, ref.name)})
+        if not versions:
             raise NotFound(f"{field}: there is no model {ref.name!r} in the repository", field=field)
         if ref.version not in versions:
-            has = ", ".join(map(str, sorted(versions)))
+            has = ", ".join(map(str, versions))
             raise NotFound(f"{field}: {ref.name} has no version {ref.version}: it has {has}", field=field)
+
+
+def _versions_here(stores: ReleaseStores, name: str) -> tuple[int, ...]:
+    """NVIDIA Triton lists a version when it has been asked to load it, so our own repository is looked at, too."""
+    try:
+        return stores.repository.versions(name)
+    except ServingError:
+        return ()
 
 
 async def _check_tasks(stores: ReleaseStores, plan: Plan, stable: ModelRef) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from services.shared.errors import DeadlineExceeded, InvalidInput, NotFound, ServingError, Unsupported
 from services.shared.inference.base import IndexEntry, InferenceClient, InferResult, ModelMetadata, ModelStatistics
@@ -27,6 +28,14 @@ from services.shared.priority import Priority, priority_from_level
 from services.shared.tensors import BYTES, Tensors, datatype_of
 
 
+class Loads(Protocol):
+    """Who loads and unloads: the client itself, or who also keeps in mind what it did."""
+
+    async def load(self, name: str, version: int | None = None) -> None: ...
+
+    async def unload(self, name: str, version: int | None = None) -> None: ...
+
+
 class ProtocolHandler:
     """Every method raises only ServingError, and CancelledError when its caller is cancelled."""
 
@@ -40,8 +49,10 @@ class ProtocolHandler:
         extensions: Sequence[str] = EXTENSIONS,
         is_ready: Callable[[], Awaitable[bool]] | None = None,
         releases: ReleasedRuns | None = None,
+        loads: Loads | None = None,
     ) -> None:
         """`is_ready` tells whether the server as a whole should get traffic; by default the client's own word.
+        `loads` loads and unloads; by default the client.
 
         `releases` chooses who answers an inference. Everything else about a name without a version, and without
         `releases` inferences too, is of the version that `resolve` gives: what a model takes and gives does not change
@@ -49,6 +60,7 @@ class ProtocolHandler:
         """
         self._client, self._releases = client, releases
         self._is_ready = is_ready or client.ready
+        self._loads: Loads = loads or client
         self._resolve = resolve
         self._server = ServerMetadata(server_name, server_version, tuple(extensions))
         self._exiting = False
@@ -143,7 +155,7 @@ class ProtocolHandler:
                     "publish them in the model repository, then load the model",
                     field="parameters",
                 )
-        await self._client.load(name, _version_parameter(parameters, accepted=("version",)))
+        await self._loads.load(name, _version_parameter(parameters, accepted=("version",)))
 
     async def unload(self, name: str, parameters: Mapping[str, object]) -> None:
         """Unloads a model, or with our `parameters.version` that version alone.
@@ -153,7 +165,7 @@ class ProtocolHandler:
         version = _version_parameter(parameters, accepted=("version", "unload_dependents"))
         if not isinstance(parameters.get("unload_dependents", False), bool):
             raise InvalidInput("parameters.unload_dependents must be true or false", field="parameters")
-        await self._client.unload(name, version)
+        await self._loads.unload(name, version)
 
     async def _outputs(
         self, ref: ModelRef, requested: Sequence[RequestedOutput], outputs: Tensors

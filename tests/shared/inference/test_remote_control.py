@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
 from services.shared.errors import Conflict, InferenceFailed, NotFound, Unavailable
 from services.shared.fleet.base import Desired
 from services.shared.fleet.memory import MemoryFleetStore
-from services.shared.inference import remote_control
+from services.shared.inference import remote_control, wished_versions
 from services.shared.inference.base import IndexEntry
 from services.shared.inference.fake import FakeInference
 from services.shared.inference.remote_control import RemoteControl, highest_ready
@@ -109,6 +110,40 @@ async def test_a_promotion_changes_what_a_name_means_and_nothing_else(
     await fake.load("pets", 2)
     await control.promote("pets", PETS2)
     assert await store.desired() == Desired(2, {PETS1: 3}, {"pets": PETS2, "dogs": PETS1})
+
+
+async def test_what_was_asked_for_by_version_is_wished_for_until_it_is_unloaded(
+    control: RemoteControl, fake: FakeInference, store: ContendedStore
+) -> None:
+    await control.load("pets")
+    assert (await store.desired()).loaded == {}
+    await control.load("pets", 2)
+    generation = (await store.desired()).loaded[PETS2]
+    await control.load("pets", 2)
+    assert (await store.desired()).loaded == {PETS2: generation}
+    await control.unload("pets", 1)
+    assert (await store.desired()).loaded == {PETS2: generation}
+    await control.unload("pets")
+    assert (await store.desired()).loaded == {}
+
+
+async def test_a_server_that_came_back_without_a_version_is_asked_for_it(
+    fake: FakeInference, store: ContendedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def bring_back(name: str, versions: Iterable[int]) -> None:
+        for version in versions:
+            await fake.load(name, version)
+
+    monkeypatch.setattr(remote_control, "SEED_S", 0.005)
+    monkeypatch.setattr(remote_control, "WAITING_S", 0.005)
+    monkeypatch.setattr(wished_versions, "SETTLE_S", 0.0)
+    control = RemoteControl(fake, store, bring_back=bring_back)
+    await store.put(Desired(defaults={"pets": PETS2}), expected_revision=0)
+    running = asyncio.create_task(control.run())
+    await until(lambda: PETS2 in control.ready)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
 
 
 async def test_only_a_version_that_answers_is_promoted(control: RemoteControl, store: ContendedStore) -> None:

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from services.shared.errors import DeadlineExceeded, InvalidInput, NotFound, ServingError, Unsupported
+from services.shared.fleet.memory import MemoryFleetStore
 from services.shared.inference.fake import FakeInference
+from services.shared.inference.remote_control import RemoteControl
 from services.shared.model_ref import ModelRef
 from services.shared.oip.base import EXTENSIONS, InferRequest, RequestedOutput
 from services.shared.oip.handler import ProtocolHandler
@@ -152,6 +154,20 @@ async def test_one_version_can_be_loaded_and_unloaded(
     await handler.unload("pets_int8", {"version": version, "unload_dependents": True})
     assert not await models.ready(ModelRef("pets_int8", 2))
     assert await models.ready(ModelRef("pets_int8", 1))
+
+
+async def test_loads_and_unloads_go_to_who_keeps_them_in_mind(models: FakeInference) -> None:
+    async def resolve(name: str, version: int | None) -> ModelRef:
+        raise NotFound(name)
+
+    store = MemoryFleetStore()
+    control = RemoteControl(models, store)
+    handler = ProtocolHandler(models, resolve=resolve, server_version="1", loads=control)
+    await handler.load("pets_int8", {"version": 2})
+    assert set((await store.desired()).loaded) == {ModelRef("pets_int8", 2)}
+    await handler.unload("pets_int8", {"version": 2})
+    assert (await store.desired()).loaded == {}
+    assert not await models.ready(ModelRef("pets_int8", 2))
 
 
 @pytest.mark.parametrize(

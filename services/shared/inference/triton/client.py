@@ -6,7 +6,7 @@ one copies every tensor several times and turns every failure into one class of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tritonclient.grpc import service_pb2
 
@@ -158,6 +158,13 @@ class TritonInference:
     async def unload(self, name: str, version: int | None = None) -> None:
         try:
             await self._loader.unload(name, version)
+        finally:
+            self._forget(name)
+
+    async def bring_back(self, name: str, versions: Iterable[int]) -> None:
+        """Loads what is missing of these on a server that does not follow our desired set; else does nothing."""
+        try:
+            await self._loader.bring_back(name, versions)
         finally:
             self._forget(name)
 

@@ -21,12 +21,13 @@ from services.shared.errors import (
     Unsupported,
 )
 
+_NO_ID = "[request id: <id_unknown>] "  # how Triton begins when a request has none
 RETRY_AFTER_S = 1.0  # about the time in which a lost connection is tried again
 
 
 def serving_error(code: grpc.StatusCode, detail: str) -> ServingError:
     """The cause behind a status. A key that the server refuses is a fault of our set-up, not of the caller."""
-    detail = detail or f"the inference server answered {code.name}"
+    detail = detail.removeprefix(_NO_ID) or f"the inference server answered {code.name}"
     text = detail.lower()
     match code:
         case grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -35,12 +36,12 @@ def serving_error(code: grpc.StatusCode, detail: str) -> ServingError:
             return _unavailable(detail, text)
         case grpc.StatusCode.NOT_FOUND:
             return NotFound(detail)
+        case grpc.StatusCode.INVALID_ARGUMENT if text.startswith("load failed for model"):  # the status of its reason
+            return InferenceFailed(detail)
         case grpc.StatusCode.INVALID_ARGUMENT | grpc.StatusCode.OUT_OF_RANGE:
-            return NotFound(detail) if "unknown model" in text and "not found" in text else InvalidInput(detail)
+            return NotFound(detail) if _names_no_model(text) else InvalidInput(detail)
         case grpc.StatusCode.RESOURCE_EXHAUSTED:
-            if "larger than max" in text:
-                return TooLarge(detail)
-            return Overloaded(detail, retry_after_s=RETRY_AFTER_S)
+            return TooLarge(detail) if "larger than max" in text else Overloaded(detail, retry_after_s=RETRY_AFTER_S)
         case grpc.StatusCode.ABORTED | grpc.StatusCode.ALREADY_EXISTS:
             return Conflict(detail)
         case grpc.StatusCode.UNIMPLEMENTED:
@@ -53,6 +54,12 @@ def serving_error(code: grpc.StatusCode, detail: str) -> ServingError:
             return NotReady(detail, retry_after_s=RETRY_AFTER_S)
         case _:
             return InferenceFailed(detail)
+
+
+def _names_no_model(text: str) -> bool:
+    """Triton's words for a model or version that is not there, of an inference and of statistics."""
+    unknown = "unknown model" in text and "not found" in text
+    return unknown or (text.startswith("requested model ") and "is not available" in text)
 
 
 def _unavailable(detail: str, text: str) -> ServingError:

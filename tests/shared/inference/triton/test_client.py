@@ -283,35 +283,6 @@ async def test_a_config_that_another_client_changed_is_seen_after_a_moment(remot
     assert (await remote.client.config(REF)).batching is None
 
 
-async def test_a_server_without_versioned_loads_gets_a_config_that_keeps_what_answers(remote: Remote) -> None:
-    await remote.client.load("pets", 2)
-    override = remote.servicer.loads[-1]
-    assert override is not None
-    assert override["version_policy"] == {"specific": {"versions": ["1", "2"]}}
-    assert override["input"][0]["name"] == "image"
-    assert await remote.client.ready(REF)
-    await remote.client.unload("pets", 1)
-    assert not await remote.client.ready(REF)
-    assert await remote.client.ready(ModelRef("pets", 2))
-
-
-async def test_a_model_of_which_nothing_is_loaded_keeps_its_own_config_in_the_override(remote: Remote) -> None:
-    await remote.client.unload("pets")
-    await remote.client.load("pets", 2)
-    assert remote.servicer.loads[0] is None
-    assert remote.servicer.loads[1] is not None
-    assert remote.servicer.loads[1]["version_policy"] == {"specific": {"versions": ["2"]}}
-    assert remote.servicer.loads[1]["max_batch_size"] == 8
-    assert await remote.client.ready(ModelRef("pets", 2))
-    assert not await remote.client.ready(REF)
-
-
-async def test_the_last_version_is_unloaded_as_the_whole_model(remote: Remote) -> None:
-    await remote.client.unload("pets", 1)
-    assert remote.servicer.loads == []
-    assert not await remote.client.ready(REF)
-
-
 async def test_calls_are_spread_over_every_address_of_a_name(socket: str) -> None:
     servicers = [TritonShapedServicer(FakeInference([classifier()])) for _ in range(2)]
     started = [await start_server(each, "127.0.0.1:0") for each in servicers]

@@ -26,8 +26,10 @@ Code = grpc.StatusCode
             errors.Unsupported,
         ),
         (Code.UNAVAILABLE, "load failed for model 'x': version 1 is at UNAVAILABLE state", errors.InferenceFailed),
+        (Code.INVALID_ARGUMENT, "load failed for model 'x': version 1 is at UNAVAILABLE", errors.InferenceFailed),
         (Code.NOT_FOUND, "Request for unknown model: 'x' is not found", errors.NotFound),
         (Code.INVALID_ARGUMENT, "Request for unknown model: 'x' is not found", errors.NotFound),
+        (Code.INVALID_ARGUMENT, "requested model 'x' is not available", errors.NotFound),
         (Code.INVALID_ARGUMENT, "unexpected shape for input 'x'", errors.InvalidInput),
         (Code.INTERNAL, "failed to load 'x', failed to poll from model repository", errors.NotFound),
         (Code.INTERNAL, "Received RST_STREAM with error code 2", errors.NotReady),
@@ -52,3 +54,9 @@ def test_each_status_has_one_cause(code: grpc.StatusCode, detail: str, expected:
 @pytest.mark.parametrize("code", list(Code))
 def test_every_error_says_something(code: grpc.StatusCode) -> None:
     assert serving_error(code, "").detail
+
+
+def test_a_request_without_an_id_is_no_news() -> None:
+    error = serving_error(Code.UNAVAILABLE, "[request id: <id_unknown>] Exceeds maximum queue size")
+    assert type(error) is errors.Overloaded
+    assert error.detail == "Exceeds maximum queue size"
