@@ -153,6 +153,9 @@ async def test_a_load_by_policy_takes_no_older_default_away(served: Served) -> N
         assert (await load(http, 1)).status_code == 200
         promoted = await http.put("/v1/models/digits/default", json={"version": 1})
         assert promoted.status_code == 200, promoted.text
+        end = time.monotonic() + BOUND_S
+        while await served_by(http) != (1, "7"):  # every process hears of it by itself
+            assert time.monotonic() < end
         loading = asyncio.create_task(load(http))
         while not loading.done():
             assert (await answer(http)).status_code == 200
