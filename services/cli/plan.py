@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from services.cli.measure.service_times import MOST_ASKED
 from services.cli.options import AsJson, Models
 from services.cli.progress import Bars
 from services.cli.terminal import Exit, fail, out, print_json
@@ -27,6 +28,7 @@ ASSUMPTIONS = (
     "each process of the API has one core for itself, as quick as this machine's, with the model inside",
     "the picture is a JPEG of that size made here; others of the size may take longer to decode",
     "measured with as many processes busy as there are here: one. More of them share memory and its bandwidth",
+    f"no core is asked for more than {100 * MOST_ASKED:.0f} % of what it can do: above that no forecast holds",
     "no jobs, no explanations, no shadow beside it; no replica to spare: add what may fail at once",
 )
 _SIZE = re.compile(r"([1-9][0-9]{0,4})[xX×]([1-9][0-9]{0,4})")
@@ -76,7 +78,8 @@ def _measured(
 ) -> MeasuredService:
     from exporters.parts import open_repository
     from services.cli.measure.lone_model import lone_model
-    from services.cli.measure.measured_service import measure_service, one_core_server
+    from services.cli.measure.measured_service import measure_service
+    from services.cli.measure.own_core import one_core_server
     from services.cli.measure.pictures import Picture, write_picture
     from services.cli.profile import reference_of
 
@@ -111,6 +114,8 @@ def document_of(measured: MeasuredService, capacity: Capacity, cores: int) -> di
             "run": {str(n): 1000 * times.run_s[n] for n in times.run_s if n & (n - 1) == 0},
             "loop": 1000 * times.loop_s,
             "wire": 1000 * times.wire_s,
+            "busy": 1000 * times.busy_s,
+            "turn": None if times.turns is None else [1000 * times.turns.turn_s, 1000 * times.turns.each_s],
         },
         "measured_per_core": measured.busy_per_s,
         "largest_batch": rules.max_size,
@@ -120,7 +125,7 @@ def document_of(measured: MeasuredService, capacity: Capacity, cores: int) -> di
 
 def table_of(measured: MeasuredService, capacity: Capacity, rps: float, p99_ms: float, cores: int) -> Table:
     """For a person: the answer first."""
-    times, each = measured.times, capacity.predicted
+    each = capacity.predicted
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True)
     table.add_column()
@@ -132,16 +137,24 @@ def table_of(measured: MeasuredService, capacity: Capacity, rps: float, p99_ms: 
     )
     table.add_row(
         "each core",
-        f"{each.rate_per_s:.3g}/s, {100 * each.busy:.0f} % busy; p50 {each.p50_ms:.3g} ms, p99 {each.p99_ms:.3g} ms; "
-        f"within the target up to {capacity.most_per_s:.3g}/s",
+        f"{each.rate_per_s:.3g}/s, {100 * each.asked:.0f} % of what it can do; p50 {each.p50_ms:.3g} ms, "
+        f"p99 {each.p99_ms:.3g} ms; within the target up to {capacity.most_per_s:.3g}/s",
     )
-    table.add_row(
-        "measured",
+    table.add_row("measured", f"{_parts_of(measured)}; {measured.busy_per_s:.3g}/s when busy")
+    return table
+
+
+def _parts_of(measured: MeasuredService) -> str:
+    times = measured.times
+    waking = f", {1000 * times.wake_s:.3g} ms more after a pause"
+    if times.turns is not None:
+        turn, each = 1000 * times.turns.turn_s, 1000 * times.turns.each_s
+        return f"a turn of the loop {turn:.3g} ms, and {each:.3g} ms for each request in it{waking}"
+    return (
         f"decoding {1000 * times.mean_decode_s:.3g} ms, run {1000 * times.run_s[1]:.3g} ms (batches up to "
         f"{measured.rules.max_size}), everything else {1000 * times.loop_s:.3g} ms of the core and "
-        f"{1000 * times.wire_s:.3g} ms beside it; {measured.busy_per_s:.3g}/s when busy",
+        f"{1000 * times.wire_s:.3g} ms beside it{waking}"
     )
-    return table
 
 
 def _s(count: int) -> str:

@@ -24,7 +24,7 @@ from services.shared.imaging.preprocess import ImagePreprocessor
 from services.shared.imaging.settings import parse_image_settings
 from tests.support.digit_models import DIGITS, add_rotated_version, copy_digits
 from tests.support.images import digit_png
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import ALONE, Stack, running_stack
 
 REQUESTS, CONCURRENCY, SHIFT = 10_000, 64, 3
 DEADLINE_S = 30.0  # far above any answer's time: what takes longer hangs
@@ -156,7 +156,7 @@ async def test_no_wrong_answer_while_versions_come_and_go_and_the_model_server_i
     config = model / "config.pbtxt"
     config.write_text(config.read_text() + "\nversion_policy { specific { versions: [ 1 ] } }\n")
     tally, loads = Tally(), list[str]()
-    with running_stack(tmp_path, "--model-server", models=tmp_path / "models") as stack:
+    with running_stack(tmp_path, "--model-server", *ALONE, models=tmp_path / "models") as stack:
         await _hammer(stack, tally, loads)
         assert not tally.wrong, tally.wrong[:5]
         assert sum(tally.codes.values()) == REQUESTS

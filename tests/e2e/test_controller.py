@@ -46,7 +46,7 @@ PLAN = parse_plan(
         "guardrails": [{"metric": "error_rate", "max_increase": 0.05}, {"metric": "disagreement", "max": 0.05}],
     }
 )
-KILLS, BETWEEN_S = 4, 2.5
+KILLS, BETWEEN_S = 3, 2.0
 BOUND_S = 90.0
 
 

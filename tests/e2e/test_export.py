@@ -15,11 +15,13 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
+from services.cli.commands import app
 from services.shared.repository.disk import DiskRepository
 from tests.support.digit_models import copy_digits
 from tests.support.images import digit_png
-from tests.support.stack import ROOT, Stack, running_stack
+from tests.support.stack import ALONE, ROOT, Stack, running_stack
 
 
 def grayscale(*arguments: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
@@ -49,7 +51,7 @@ def ask(stack: Stack, model: str, digit: int) -> tuple[str, int]:
 
 def test_the_sample_model_becomes_fp32_and_int8_and_a_stack_serves_both(tmp_path: Path) -> None:
     models = tmp_path / "models"
-    copy_digits(models)
+    use(copy_digits(models), "seconds = 0.3", "seconds = 0.05")  # of what is not looked at here: how fast they are
     result = grayscale("export", "digits", "--models", str(models), "--json", data_dir=tmp_path / "data")
     assert result.returncode == 0, result.stderr
     by_name = {each["variant"]: each for each in json.loads(result.stdout)["variants"]}
@@ -63,7 +65,7 @@ def test_the_sample_model_becomes_fp32_and_int8_and_a_stack_serves_both(tmp_path
     assert beside >= {"model.onnx", "model.onnx.sha256", "provenance.json", "report.json", "report.html"}
     again = grayscale("export", "digits", "--models", str(models), "--json", data_dir=tmp_path / "data")
     assert [each["is_new"] for each in json.loads(again.stdout)["variants"]] == [False, False], again.stderr
-    with running_stack(tmp_path, models=models) as stack:
+    with running_stack(tmp_path, "--processes", "1", *ALONE, models=models) as stack:
         for digit in (0, 3, 7):
             assert ask(stack, "digits_int8", digit) == (str(digit), 1)
             assert ask(stack, "digits", digit) == (str(digit), version)
@@ -76,7 +78,7 @@ def test_a_running_server_loads_what_is_published_and_its_traffic_stays(tmp_path
     model = onnx.load(directory / "1" / "model.onnx")
     model.doc_string = "what served before the export"  # other bytes, so that the export is a new version
     onnx.save(model, directory / "1" / "model.onnx")
-    with running_stack(tmp_path, models=models) as stack:
+    with running_stack(tmp_path, "--processes", "1", *ALONE, models=models) as stack:
         arguments = ("export", "digits", "--models", str(models), "--variants", "fp32", "--server", stack.url)
         result = grayscale(*arguments, "--json", data_dir=stack.data_dir)
         assert result.returncode == 0, result.stderr
@@ -162,10 +164,12 @@ def test_a_broken_original_is_one_clear_error_and_publishes_nothing(
     directory = copy_digits(models)
     spoil(directory)
     before = published(models)
-    result = grayscale("export", "digits", "--models", str(models), data_dir=tmp_path / "data")
-    assert result.returncode == 1
+    environment = {"COLUMNS": "200", "GRAYSCALE_DATA_DIR": str(tmp_path / "data")}
+    result = CliRunner().invoke(app, ["export", "digits", "--models", str(models)], env=environment)
+    assert result.exit_code == 1
     assert said in result.stderr
     assert result.stderr.count("error:") == 1
     assert "Traceback" not in result.stderr
+    assert isinstance(result.exception, SystemExit)
     assert published(models) == before
     assert not (directory / "poisoned").exists()

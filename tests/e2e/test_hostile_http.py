@@ -17,7 +17,7 @@ from tests.support.hostile_infer import JSON_GROWTH, infer_attacks, large_infer_
 from tests.support.hostile_routes import admin_attacks, guard_attacks, option_attacks, path_attacks
 from tests.support.hostile_uploads import image_attacks, upload_attacks
 from tests.support.images import digit_png
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import ALONE, Stack, running_stack
 
 MIB = 1024 * 1024
 IDLE_S = 1.5
@@ -49,7 +49,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
         "GRAYSCALE_DECODE_MEMORY_BYTES": str(DECODE_BOUND),
     }
     directory = tmp_path_factory.mktemp("hostile")
-    with running_stack(directory, "--processes", "2", environment=environment) as stack:
+    with running_stack(directory, "--processes", "2", *ALONE, environment=environment) as stack:
         yield Target(stack, tuple(stack.pids("-m services.api")))
         assert '"level":"error"' not in stack.log.read_text(), "something failed that nobody expected"
 

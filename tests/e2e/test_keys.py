@@ -17,7 +17,7 @@ import pytest
 
 from tests.support.certificates import certificate
 from tests.support.images import digit_png
-from tests.support.stack import ROOT, Stack, running_stack
+from tests.support.stack import ALONE, ROOT, Stack, running_stack
 
 PREDICT = "/v1/models/digits/predict"
 
@@ -51,7 +51,7 @@ def until_status(stack: Stack, secret: str | None, status: int) -> float:
 
 
 def test_from_the_first_key_on_predictions_need_one_and_a_revoked_one_is_refused(tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--processes", "2") as stack:
+    with running_stack(tmp_path, "--processes", "2", *ALONE) as stack:
         assert predict(stack).status_code == 200
         made = create(stack, "--name", "shop", "--scope", "predict")
         until_status(stack, None, 401)
@@ -75,7 +75,7 @@ def _check_nothing_leaked(stack: Stack, secret: str) -> None:
 
 
 def test_a_quota_is_counted_over_all_processes(tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--processes", "2") as stack:
+    with running_stack(tmp_path, "--processes", "2", *ALONE) as stack:
         made = create(stack, "--name", "metered", "--scope", "predict", "--daily", "20")
         until_status(stack, None, 401)
         with ThreadPoolExecutor(8) as pool:
@@ -87,7 +87,9 @@ def test_a_quota_is_counted_over_all_processes(tmp_path: Path) -> None:
 
 def test_the_api_speaks_tls(tmp_path: Path) -> None:
     trusted = certificate(tmp_path, "localhost", "127.0.0.1")
-    with running_stack(tmp_path, "--tls-cert", str(trusted.pem), "--tls-key", str(trusted.key)) as stack:
+    with running_stack(
+        tmp_path, "--processes", "1", *ALONE, "--tls-cert", str(trusted.pem), "--tls-key", str(trusted.key)
+    ) as stack:
         assert stack.url.startswith("https://")
         assert predict(stack, verify=trusted.client).status_code == 200
         with pytest.raises(httpx.TransportError):
@@ -96,7 +98,7 @@ def test_the_api_speaks_tls(tmp_path: Path) -> None:
 
 
 def test_with_require_key_nothing_is_open(tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--processes", "1", "--require-key") as stack:
+    with running_stack(tmp_path, "--processes", "1", "--require-key", *ALONE) as stack:
         assert predict(stack).status_code == 401
         secret = stack.admin["authorization"].removeprefix("Bearer ")
         assert predict(stack, secret).status_code == 200

@@ -16,7 +16,7 @@ from exporters.digits.model import DIGITS_DIR, image_settings
 from services.shared.imaging.base import as_pixels
 from services.shared.imaging.fit import fit
 from tests.support.image_files import exif
-from tests.support.stack import Stack, running_stack
+from tests.support.stack import ALONE, Stack, running_stack
 from tests.support.stroke_digits import draw_digit
 
 ROTATED_RIGHT = 6  # EXIF: the stored picture must be turned clockwise to stand upright, as phones store portraits
@@ -24,7 +24,7 @@ ROTATED_RIGHT = 6  # EXIF: the stored picture must be turned clockwise to stand 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with running_stack(tmp_path_factory.mktemp("photos")) as running:
+    with running_stack(tmp_path_factory.mktemp("photos"), "--processes", "1", *ALONE) as running:
         yield running
 
 

@@ -17,14 +17,14 @@ from tests.support.stack import Stack, running_stack
 from tests.support.steady_load import SteadyLoad
 from tests.support.valkey import require_valkey
 
-RATE, KILLS, EVERY_S, SEED = 60.0, 8, 2.0, 11
-VALKEY_AT = (2, 5)  # of the kills
+RATE, KILLS, EVERY_S, SEED = 60.0, 6, 2.0, 11
+VALKEY_AT = (1, 4)  # of the kills
 COMMANDS = {"controller": "services.cli controller", "valkey": "valkey-server"}
 PLAN = {
     "model": "digits",
     "candidate": {"model": "digits", "version": 2},
     "strategy": "canary",
-    "steps": [{"weight": weight, "for": "3s", "min_requests": 5} for weight in (5, 25, 50)],
+    "steps": [{"weight": weight, "for": "2s", "min_requests": 5} for weight in (5, 25, 50)],
     "hold": "2s",
     "guardrails": [{"metric": "error_rate", "max_increase": 0.05}],
 }

@@ -18,7 +18,7 @@ OTHERS = {
     "/v1/feedback": 400,  # only a server's own id is taken
     "/v1/models/{model}/provenance": 404,  # the sample model was not published by an export
 }
-EXAMPLES = "60"  # random requests for each operation, beside those that cover the document
+EXAMPLES = "25"  # random requests for each operation, beside those that cover the document
 
 
 @pytest.fixture(scope="module")

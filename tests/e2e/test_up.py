@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.support.images import digit_png
-from tests.support.stack import ROOT, Stack, free_ports, running_stack
+from tests.support.stack import ALONE, ROOT, Stack, free_ports, running_stack
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +96,7 @@ def test_doctor_finds_the_models(stack: Stack) -> None:
 
 
 def test_a_process_that_is_killed_is_replaced_and_the_others_answer(tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--processes", "2") as stack:
+    with running_stack(tmp_path, "--processes", "2", *ALONE) as stack:
         first, second = stack.pids("-m services.api")
         os.kill(first, signal.SIGKILL)
         end = time.monotonic() + 30
@@ -122,7 +122,7 @@ def test_a_model_that_cannot_be_read_keeps_the_server_unready_and_says_why(tmp_p
     models = tmp_path / "models"
     shutil.copytree(ROOT / "models" / "digits", models / "digits")
     (models / "digits" / "1" / "model.onnx").write_bytes(b"not a model")
-    with running_stack(tmp_path, models=models, wait_ready=False) as stack:
+    with running_stack(tmp_path, "--processes", "1", *ALONE, models=models, wait_ready=False) as stack:
         reasons = [""]
         end = time.monotonic() + 30
         while "SHA-256" not in reasons[0] and time.monotonic() < end:
@@ -138,7 +138,7 @@ def test_a_model_that_cannot_be_read_keeps_the_server_unready_and_says_why(tmp_p
 
 
 def test_the_model_server_in_a_process_of_its_own_answers_the_same(stack: Stack, tmp_path: Path) -> None:
-    with running_stack(tmp_path, "--model-server") as remote:
+    with running_stack(tmp_path, "--model-server", "--processes", "1", *ALONE) as remote:
         for digit in range(10):
             answers = [
                 httpx.post(f"{each.url}/v1/models/digits/predict", files={"image": digit_png(digit)}).json()

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from exporters.digits.augment import augment
-from exporters.digits.evaluate import classify, held_out_accuracy, png
+from exporters.digits.evaluate import classify, held_out_accuracy
 from exporters.digits.model import DIGITS_DIR, MEAN, STD, digits_config, load_network, write_onnx
 from exporters.digits.scans import HELD_OUT, Scans, load_scans
 from exporters.digits.train import Training, main, train
 from exporters.graph import ServableClassifier
+from tests.support.images import encoded
 from tests.support.stroke_digits import CANVASES, OFFSETS, drawings
 
 ONNX = DIGITS_DIR / "1" / "model.onnx"
@@ -45,7 +46,7 @@ def test_digits_drawn_in_strokes_are_named() -> None:
         for side in CANVASES:
             for offset in OFFSETS:
                 canvas = drawing.on_canvas(side, offset=offset)
-                pictures += [png(canvas), png(255 - canvas)]
+                pictures += [encoded(each, "PNG", compress_level=1) for each in (canvas, 255 - canvas)]
                 labels += [drawing.label] * 2
     right = classify(ONNX, pictures) == np.array(labels)
     assert len(labels) == 200 * 3 * 2 * 5

@@ -25,7 +25,7 @@ from tests.support.stack import ROOT
 @pytest.mark.e2e
 def test_the_ways_are_measured_side_by_side(tmp_path: Path) -> None:
     report, plot = tmp_path / "report.json", tmp_path / "plot.svg"
-    arguments = ["--rows", "tiny/*/c2", "--rows", "tiny/*/c8", "--rounds", "1", "--seconds", "1"]
+    arguments = ["--rows", "tiny/*/c8", "--rounds", "1", "--seconds", "1"]
     command = [sys.executable, "-m", "loadtests.bench", *arguments, "--json", str(report), "--plot", str(plot)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert made.returncode == 0, made.stderr

@@ -12,12 +12,15 @@ import pytest
 from loadtests import overload
 from tests.support.stack import ROOT
 
+# As the command does it, with one look at the tail instead of several.
+BRIEF = "import sys; from loadtests import overload as o; o.TAIL_ROUNDS, o.WARM_S = 1, 0.5; sys.exit(o.main())"
+
 
 @pytest.mark.e2e
 def test_an_overloaded_server_answers_or_refuses_and_says_so(tmp_path: Path) -> None:
     report, plot = tmp_path / "report.json", tmp_path / "plot.svg"
     arguments = ["--model", "tiny", "--offered", "0.3", "1.5", "--seconds", "2"]
-    command = [sys.executable, "-m", "loadtests.overload", *arguments, "--json", str(report), "--plot", str(plot)]
+    command = [sys.executable, "-c", BRIEF, *arguments, "--json", str(report), "--plot", str(plot)]
     made = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
     assert made.returncode == 0, made.stderr + made.stdout
     [curve] = json.loads(report.read_text())
@@ -27,7 +30,7 @@ def test_an_overloaded_server_answers_or_refuses_and_says_so(tmp_path: Path) -> 
         assert row["errors"] == 0
         assert row["goodput"] > 0
         assert row["p50_ms"] <= row["p99_ms"]
-    assert len(curve["tails"]) == overload.TAIL_ROUNDS
+    assert len(curve["tails"]) == 1
     assert plot.read_text().startswith("<svg")
 
 

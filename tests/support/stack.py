@@ -16,6 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 START_S = 30.0
 STOP_S = 60.0
+ALONE = ("--no-worker", "--no-controller")  # for who looks at predictions only: two processes less to start
 
 
 def free_ports(count: int) -> list[int]:

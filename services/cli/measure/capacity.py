@@ -10,21 +10,22 @@ import numpy as np
 
 from services.cli.measure.load import percentile
 from services.cli.measure.open_loop import poisson
-from services.cli.measure.service_times import ServiceTimes
+from services.cli.measure.service_times import MOST_ASKED, ServiceTimes
 from services.cli.measure.simulated_process import simulate
 from services.shared.engine.batch_plan import BatchRules
 
 MAX_PROCESSES = 65_536
-MOST_BUSY = 0.9  # of a core: beyond it a queue's length is a matter of chance, and of the estimate's last percent
 _REQUESTS = 20_000  # of a simulation: 200 of them are slower than the 99th percentile
 _SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Predicted:
-    """Of one process: what is asked of it each second, how busy its core is with that, and the latencies."""
+    """Of one process: what is asked of it each second, what part that is of all that its core can do, how busy the core
+    is with it (more than that where few requests together cost more each than many), and the latencies."""
 
     rate_per_s: float
+    asked: float
     busy: float
     p50_ms: float
     p99_ms: float
@@ -49,7 +50,8 @@ def predict(times: ServiceTimes, rules: BatchRules, rate_per_s: float, *, reques
     due_s = poisson(rate_per_s, requests / rate_per_s, seed=_SEED)
     found = simulate(times, rules, due_s, seed=_SEED)
     ascending = np.sort(1000 * found.latency_s[len(due_s) // 10 :]).tolist()
-    return Predicted(rate_per_s, found.busy, percentile(ascending, 0.5), percentile(ascending, 0.99))
+    asked = rate_per_s * times.busy_s
+    return Predicted(rate_per_s, asked, found.busy, percentile(ascending, 0.5), percentile(ascending, 0.99))
 
 
 def needed(
@@ -62,14 +64,14 @@ def needed(
         return predict(times, rules, rate_per_s / processes, requests=requests)
 
     def holds(predicted: Predicted) -> bool:
-        return predicted.p99_ms <= p99_ms and predicted.busy <= MOST_BUSY
+        return predicted.p99_ms <= p99_ms and predicted.asked <= MOST_ASKED
 
     if 1000 * times.alone_s > p99_ms:
         raise OutOfReach(
             f"a request that meets no other takes {1000 * times.alone_s:.3g} ms, more than {p99_ms:g} ms: it needs a "
             "quicker model or core, or a smaller picture"
         )
-    fewest = max(1, math.ceil(rate_per_s * times.core_s(rules.max_size) / MOST_BUSY))
+    fewest = max(1, math.ceil(rate_per_s * times.busy_s / MOST_ASKED))
     enough = _first(lambda n: holds(part(n)), fewest)
     if enough is None:
         raise OutOfReach(
@@ -97,7 +99,7 @@ def _first(holds: Callable[[int], bool], low: int) -> int | None:
 
 def _most_per_s(times: ServiceTimes, rules: BatchRules, p99_ms: float, requests: int) -> float:
     """To a fiftieth."""
-    low, high = 0.0, MOST_BUSY / times.core_s(rules.max_size)
+    low, high = 0.0, MOST_ASKED / times.busy_s
     if predict(times, rules, high, requests=requests).p99_ms <= p99_ms:
         return high
     while high - low > 0.02 * high:

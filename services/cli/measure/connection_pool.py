@@ -36,6 +36,11 @@ class ConnectionPool:
         self.most_open = 0
         self.on_answer: Callable[[], None] = lambda: None
 
+    async def open_ahead(self, count: int) -> None:
+        """Opens so many connections that no request waits for yet."""
+        for _ in range(count):
+            await self._connect()
+
     def send(self) -> None:
         """One request more, at once or as soon as there is a connection for it."""
         number = len(self.sent_s)

@@ -43,15 +43,18 @@ def open_loop(
     due_s: Floats,
     *,
     max_connections: int = MAX_CONNECTIONS,
+    open_ahead: int = 0,
     answer_timeout_s: float = ANSWER_TIMEOUT_S,
 ) -> OpenLoad:
     """Sends the request at each of these times (seconds from now, ascending), and waits for the last answer, but no
     longer than `answer_timeout_s`. Blocks. Raises MeasurementFailed when no connection can be made.
 
-    At most `max_connections` are open at once; a request that finds none free waits for one, and the wait counts.
+    At most `max_connections` are open at once; a request that finds none free waits for one, and the wait counts. With
+    `open_ahead` so many are open before: a server that was away for a moment is not also asked to accept new ones then.
     """
 
     async def course(pool: ConnectionPool) -> float:
+        await pool.open_ahead(min(open_ahead, max_connections))
         begin_s = time.monotonic() + _LEAD_S
         await _send_all(pool.send, due_s + begin_s)
         await _all_answered(pool, answer_timeout_s)

@@ -2,8 +2,8 @@
 
 A request is read in the event loop, its picture is decoded in a thread, it waits for a run, which takes as many as the
 engine's own plan says (`plan_batch`), and its answer is written in the loop. Loop, decoding and running share the core
-equally while each has something to do (processor sharing), as the system's scheduler does over a few milliseconds; what
-is brief is done in the loop itself, one thing after the other.
+equally while each has something to do (processor sharing), as the system's scheduler does over a few milliseconds;
+brief runs take place in the loop itself. What is wholly done within a turn of the loop is in simulated_turns.py.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy as np
 
 from services.cli.measure.open_load import Floats
 from services.cli.measure.service_times import INLINE_S, ServiceTimes
+from services.cli.measure.simulated_turns import Simulated, simulate_turns
 from services.shared.engine.batch_plan import BatchRules, plan_batch
 
 _READ_SHARE = 0.5  # of the loop's time; the rest is writing the answer
-_BRIEF_DECODE_S = 0.0001  # a tiny picture's
 
 
 @dataclass(slots=True)
@@ -54,18 +54,10 @@ class _Lane:
             self.left_s, self.done = self.waiting.popleft()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Simulated:
-    """`latency_s` has an entry for each arrival, in their order; `busy` is the part of the time in which the core had
-    something to do, `batch` how many ran together in the mean."""
-
-    latency_s: Floats
-    busy: float
-    batch: float
-
-
 def simulate(times: ServiceTimes, rules: BatchRules, due_s: Floats, *, seed: int = 0) -> Simulated:
     """What becomes of these arrivals (at least one, ascending, in seconds)."""
+    if times.turns is not None:
+        return simulate_turns(times, times.turns, due_s, seed=seed)
     return _Process(times, rules, due_s, np.random.default_rng(seed)).run()
 
 
@@ -76,12 +68,12 @@ class _Process:
         self._requests = [_Request(number, decode_s) for number, decode_s in enumerate(decodes)]
         self._spread: Sequence[float] = random.choice(times.run_spread, max(len(due_s), 1)).tolist()
         self._loop = _Lane()
-        self._decoder = self._loop if times.mean_decode_s <= _BRIEF_DECODE_S else _Lane()
+        self._decoder = _Lane()
         self._runner = self._loop if times.run_s[1] <= INLINE_S else _Lane()
-        self._lanes = list({id(lane): lane for lane in (self._loop, self._decoder, self._runner)}.values())
+        self._lanes = [self._loop, self._decoder, *([] if self._runner is self._loop else [self._runner])]
         self._queue: deque[_Request] = deque()
         self._running, self._planned, self._runs, self._busy_s = False, False, 0, 0.0
-        self._now_s, self._wake_s = 0.0, math.inf
+        self._now_s, self._worked_s, self._wake_s = 0.0, 0.0, math.inf
         self._done_s = np.full(len(due_s), math.nan)
 
     def run(self) -> Simulated:
@@ -113,6 +105,7 @@ class _Process:
             share_s = (at_s - self._now_s) / len(busy)
             for lane in busy:
                 lane.left_s = max(lane.left_s - share_s, 0.0)
+            self._worked_s = at_s
         self._now_s = at_s
 
     def _end(self, lane: _Lane) -> None:
@@ -121,8 +114,9 @@ class _Process:
             done()
 
     def _read(self, request: _Request) -> None:
+        paused_s = 0.0 if any(lane.done for lane in self._lanes) else self._now_s - self._worked_s
         self._loop.add(
-            _READ_SHARE * self._times.loop_s,
+            _READ_SHARE * self._times.loop_s + self._times.waking_s(paused_s),
             lambda: self._decoder.add(request.decode_s, lambda: self._enqueue(request)),
         )
 

@@ -138,6 +138,17 @@ def test_a_slow_answer_delays_no_other_request(scripted: ScriptedServer) -> None
     assert load.connections >= 2
 
 
+async def _at_once(_: int, writer: asyncio.StreamWriter) -> None:
+    writer.write(OK)
+
+
+def test_connections_that_are_opened_ahead_are_used(scripted: ScriptedServer) -> None:
+    scripted.script = _at_once
+    load = open_loop(scripted.request(), np.linspace(0.0, 0.02, 3), open_ahead=5)
+    assert load.statuses() == {200: 3}
+    assert (load.connections, scripted.connections) == (5, 5)
+
+
 def test_the_wait_for_a_free_connection_counts_from_when_the_request_was_due(scripted: ScriptedServer) -> None:
     async def slowly(_: int, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.05)

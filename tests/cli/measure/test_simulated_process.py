@@ -17,9 +17,9 @@ NONE_S = 1e-12
 
 def times(
     run_s: dict[int, float], *, decode_s: float = NONE_S, loop_s: float = NONE_S, wire_s: float = 0.0,
-    spread: tuple[float, ...] = (1.0,),
+    spread: tuple[float, ...] = (1.0,), wake_s: float = 0.0,
 ) -> ServiceTimes:  # fmt: skip
-    return ServiceTimes((decode_s,), run_s, spread, loop_s, wire_s)
+    return ServiceTimes((decode_s,), run_s, spread, loop_s, wire_s, decode_s + run_s[1] + loop_s, wake_s)
 
 
 @pytest.mark.parametrize("run_s", [0.01, 0.001], ids=["in a thread", "in the loop"])
@@ -70,11 +70,16 @@ def test_what_waits_is_joined_as_the_engine_joins_it(rules: BatchRules, runs_end
     assert 1000 * found.latency_s == pytest.approx(runs_end_ms, abs=1e-3)
 
 
-def test_in_the_loop_those_of_one_turn_run_together() -> None:
+def test_the_first_after_a_pause_wakes_the_core() -> None:
+    found = simulate(times({1: 0.002}, decode_s=0.001, wake_s=0.004), ALONE, np.array([1.0, 1.007, 2.0]))
+    assert 1000 * found.latency_s == pytest.approx([7, 3, 7], abs=1e-6)
+
+
+def test_what_is_decoded_before_a_run_in_the_loop_ends_runs_together() -> None:
     rules = BatchRules(join=True, max_size=8, sizes=frozenset(range(1, 9)))
     found = simulate(times(dict.fromkeys(range(1, 9), 0.001)), rules, np.full(5, 0.5))
-    assert found.batch == 5
-    assert 1000 * found.latency_s == pytest.approx([1] * 5, abs=1e-3)
+    assert found.batch == 2.5
+    assert 1000 * found.latency_s == pytest.approx([1, 2, 2, 2, 2], abs=1e-3)
 
 
 def test_a_backlog_in_the_loop_is_run_off_in_batches() -> None:
@@ -92,7 +97,7 @@ def test_a_batch_waits_for_company_as_long_as_the_config_says() -> None:
 
 
 def test_the_same_seed_gives_the_same_latencies() -> None:
-    given = ServiceTimes((0.001, 0.004), {1: 0.003}, (0.5, 1.5), 0.0005, 0.0)
+    given = ServiceTimes((0.001, 0.004), {1: 0.003}, (0.5, 1.5), 0.0005, 0.0, 0.006)
     due_s = poisson(100, 5, seed=2)
     one, other = simulate(given, ALONE, due_s, seed=4), simulate(given, ALONE, due_s, seed=4)
     assert np.array_equal(one.latency_s, other.latency_s)
