@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import orjson
 
 from services.cli.measure.grayscale_server import Serving
 from services.cli.measure.load import MeasurementFailed, Request, percentile, upload_all
+from services.cli.measure.one_answer import connect, one_answer
 from services.cli.measure.open_loop import closed_loop, open_loop
 from services.cli.measure.run_counts import mean_batch, run_counts, runs_between
 from services.cli.measure.service_times import INLINE_S, ServiceTimes, Together, TurnTimes, service_times, turn_times
@@ -84,17 +84,10 @@ def _ask(request: Request, seconds: float) -> list[_Answer]:
     """One client, again and again, three times at least."""
     found: list[_Answer] = []
     address, end_s = request.address, time.monotonic() + seconds
-    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port or 80, timeout=60)
-    with contextlib.closing(connection):
+    headers = {"content-type": request.content_type}
+    with contextlib.closing(connect(address.hostname, address.port)) as connection:
         while time.monotonic() < end_s or len(found) < 3:
-            try:
-                connection.request("POST", request.target, request.body, {"content-type": request.content_type})
-                response = connection.getresponse()
-                body = response.read()
-            except (OSError, http.client.HTTPException) as error:
-                raise MeasurementFailed(f"{request.url} did not answer: {error}") from error
-            if response.status != 200:
-                raise MeasurementFailed(f"{request.url} answered {response.status}: {body[:300]!r}")
+            body = one_answer(connection, "POST", request.target, request.url, request.body, headers)
             timings = orjson.loads(body)["timings_ms"]
             found.append(_Answer(timings["decode"] / 1000, timings["infer"] / 1000))
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -11,7 +10,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from services.cli.measure.grayscale_server import Serving
-from services.cli.measure.load import MeasurementFailed
+from services.cli.measure.one_answer import connect, one_answer
 
 _FEWEST = 3  # of a size: one run may have been interrupted
 _PARTS = ("compute_input", "compute_infer", "compute_output")
@@ -32,17 +31,8 @@ def run_counts(serving: Serving, model: str) -> Counts:
     """By batch size. Raises MeasurementFailed."""
     url = f"{serving.url}/v2/models/{model}/stats"
     address = urlsplit(url)
-    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port or 80, timeout=60)
-    with contextlib.closing(connection):
-        try:
-            connection.request("GET", address.path)
-            answer = connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException) as error:
-            raise MeasurementFailed(f"{url} did not answer: {error}") from error
-    if answer.status != 200:
-        raise MeasurementFailed(f"{url} answered {answer.status}: {body[:300]!r}")
-    return counts_in(body)
+    with contextlib.closing(connect(address.hostname, address.port)) as connection:
+        return counts_in(one_answer(connection, "GET", address.path, url))
 
 
 def counts_in(body: bytes) -> Counts:
