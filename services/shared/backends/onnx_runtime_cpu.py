@@ -42,13 +42,14 @@ def open_cpu_model(
     path: Path, config: ModelConfig, threads: Threads, *, kept: KeptGraphs | None, clock: Clock
 ) -> OnnxRuntimeModel:
     """Raises InferenceFailed when the file cannot be loaded or has not the tensors that the config promises."""
-    source, session = _open(path, config, threads.intra_op, kept)
+    large = is_large(path)
+    source, session = _open(path, config, threads.intra_op, kept, large=large)
     inputs = checked_specs(config, "input", config.inputs, session.get_inputs())
     outputs = checked_specs(config, "output", config.outputs, session.get_outputs())
-    narrow = SessionRunner(session, outputs)
+    narrow = SessionRunner(session, outputs, large=large)
 
     def open_wide() -> SessionRunner:
-        return SessionRunner(source.open(threads=threads.wide, wide=True), outputs)
+        return SessionRunner(source.open(threads=threads.wide, wide=True), outputs, large=large)
 
     wide, verdict = _wide(narrow, open_wide, threads, inputs, _rows(config), clock)
     notes = (
@@ -69,9 +70,10 @@ def open_cpu_model(
     )
 
 
-def _open(path: Path, config: ModelConfig, threads: int, kept: KeptGraphs | None) -> tuple[_Source, Any]:
+def _open(
+    path: Path, config: ModelConfig, threads: int, kept: KeptGraphs | None, *, large: bool
+) -> tuple[_Source, Any]:
     """The session that every model has, from the kept graph where there is one."""
-    large = is_large(path)
     plain = _Source(path, config.name, SessionPlan(threads=threads, patterns=not large), "weights of its own")
     graph = _kept_graph(path, config, kept) if kept is not None and large else None
     if graph is not None:

@@ -46,7 +46,7 @@ def open_cuda_model(path: Path, config: ModelConfig, cuda: Cuda, device: int, tu
     if not can_be_bound((*inputs, *outputs)):
         if sizes:
             raise InferenceFailed(f"config.pbtxt of {config.name}: cuda_graphs needs a fixed size for every dimension")
-        session = SessionRunner(first, outputs)
+        session = SessionRunner(first, outputs, large=True)
         batched = config.max_batch_size > 0
         return OnnxRuntimeModel(
             session, None, inputs, outputs, concurrency=1, warnings=warnings, batched=batched, inline=False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from services.shared.backends.onnx_runtime_session import first_line, run_options
@@ -9,17 +10,21 @@ from services.shared.backends.onnx_runtime_values import encoded, native, run_bf
 from services.shared.errors import InferenceFailed
 from services.shared.tensors import BYTES, Array, Tensors, TensorSpec
 
+# Inputs of a run whose tensors in between (some 50 times as much at most) are worth to be given back.
+_WORTH_BYTES = 1 << 20
+
 
 class SessionRunner:
     """A runtime's session that gives memory back.
 
     The runtime keeps what its largest run needed (ResNet-50 in float32: 7 MB for each image of the batch). A run whose
     batch is less than half of the largest before it hands the rest back to the system. Doing so at every run would cost
-    up to 5 % of large batches, which need the same memory again.
+    up to 5 % of large batches, which need the same memory again. A model that is not `large`, with small inputs, keeps
+    it: a few MB, which malloc would take from another place each time and so never have for the system again.
     """
 
-    def __init__(self, session: Any, outputs: tuple[TensorSpec, ...]) -> None:
-        self._session, self._outputs = session, outputs
+    def __init__(self, session: Any, outputs: tuple[TensorSpec, ...], *, large: bool) -> None:
+        self._session, self._outputs, self._large = session, outputs, large
         self._names = [spec.name for spec in outputs]
         self._largest = 0
         self._shrinking = run_options({"memory.enable_memory_arena_shrinkage": "cpu:0"})
@@ -27,14 +32,14 @@ class SessionRunner:
     def run(self, inputs: dict[str, Array], rows: int) -> list[Array]:
         """The outputs in order; raises InferenceFailed. `rows` is the batch size."""
         try:
-            made: list[Array] = self._session.run(self._names, inputs, self._options(rows))
+            made: list[Array] = self._session.run(self._names, inputs, self._options(inputs, rows))
         except Exception as error:  # the runtime's exceptions have no common base but this
             raise InferenceFailed(f"ONNX Runtime: {first_line(error)}") from error
         return made
 
     def run_bfloat16(self, inputs: Tensors, rows: int) -> list[Array]:
         """The same for a model with bfloat16 among its tensors."""
-        options = self._options(rows)
+        options = self._options(inputs, rows)
         try:
             return run_bfloat16(
                 lambda feed: self._session.run_with_ort_values(self._names, feed, options), inputs, self._outputs
@@ -45,13 +50,17 @@ class SessionRunner:
     def close(self) -> None:
         self._session = None
 
-    def _options(self, rows: int) -> Any:
+    def _options(self, inputs: Mapping[str, Array], rows: int) -> Any:
         if rows >= self._largest:
             self._largest = rows
-        elif 2 * rows < self._largest:
+        elif 2 * rows < self._largest and (self._large or self._largest * _bytes_of(inputs) >= rows * _WORTH_BYTES):
             self._largest = rows
             return self._shrinking
         return None
+
+
+def _bytes_of(inputs: Mapping[str, Array]) -> int:
+    return sum(each.nbytes for each in inputs.values())
 
 
 class OnnxRuntimeModel:

@@ -32,8 +32,10 @@ class RecordingSession:
         return list(feed.values())
 
 
-def model(narrow: RecordingSession, wide: RecordingSession | None, *, batched: bool = True) -> OnnxRuntimeModel:
-    sessions = [None if each is None else SessionRunner(each, (Y,)) for each in (narrow, wide)]
+def model(
+    narrow: RecordingSession, wide: RecordingSession | None, *, batched: bool = True, large: bool = True
+) -> OnnxRuntimeModel:
+    sessions = [None if each is None else SessionRunner(each, (Y,), large=large) for each in (narrow, wide)]
     assert sessions[0] is not None
     return OnnxRuntimeModel(sessions[0], sessions[1], (X,), (Y,), concurrency=1, batched=batched)
 
@@ -76,6 +78,15 @@ def test_memory_is_given_back_when_batches_become_much_smaller(batches: list[int
     assert [index for index, each in enumerate(session.shrunk) if each] == shrunk
 
 
+@pytest.mark.parametrize(("values", "shrunk"), [(4, False), (8191, False), (8192, True)])  # 32 rows of 8192: a MiB
+def test_small_model_keeps_the_memory_of_small_inputs(values: int, shrunk: bool) -> None:
+    session = RecordingSession()
+    made = model(session, None, large=False)
+    for batch in (32, 8):
+        made.run({"x": np.zeros((batch, values), np.float32)})
+    assert session.shrunk == [False, shrunk]
+
+
 def test_model_without_batches_takes_any_first_dimension_for_what_it_is() -> None:
     session = RecordingSession()
     made = model(session, None, batched=False)
@@ -85,14 +96,14 @@ def test_model_without_batches_takes_any_first_dimension_for_what_it_is() -> Non
 
 
 def test_memory_of_a_large_batch_does_not_stay(tmp_path: Path) -> None:
-    path = onnx_models.write(onnx_models.widened(), tmp_path / "m" / "1" / "model.onnx")
+    path = onnx_models.write(onnx_models.widened(2_000_000), tmp_path / "m" / "1" / "model.onnx")
     config = parse_config(config_text(dims="1", max_batch_size=64), name="m")
     made = OnnxRuntimeBackend().load(path, config, Placement(1))
     made.run({"x": np.ones((1, 1), np.float32)})
     small = resident_bytes()
     made.run({"x": np.ones((64, 1), np.float32)})
     large = resident_bytes()
-    assert large - small > 200 * MIB  # 64 rows of 4 MB
+    assert large - small > 200 * MIB  # 64 rows of 8 MB
     made.run({"x": np.ones((1, 1), np.float32)})
     assert resident_bytes() - small < 64 * MIB
 
