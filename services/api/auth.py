@@ -61,8 +61,10 @@ class Authenticator:
 
     def predicting(self, keys: KeySet, fields: Mapping[bytes, bytes]) -> Caller | None:
         """The caller of a prediction with these headers, when it may have it uncounted; else None."""
-        secret = key_in(fields) if b"authorization" in fields or b"x-api-key" in fields else None
-        caller = caller_of(keys, secret, require_key=self._require_key)
+        if b"authorization" not in fields and b"x-api-key" not in fields:
+            caller = _without_key(keys, require_key=self._require_key)
+            return None if caller is ANYONE else caller
+        caller = caller_of(keys, key_in(fields), require_key=self._require_key)
         key = caller.key
         if Scope.PREDICT not in caller.scopes or (key is not None and (key.rate_per_s or key.daily_quota)):
             return None
@@ -89,13 +91,17 @@ def key_in(fields: Mapping[bytes, bytes]) -> str | None:
 def caller_of(keys: KeySet, secret: str | None, *, require_key: bool) -> Caller:
     """Whose secret it is; a key that is wrong is refused even where none is needed. Raises Unauthenticated."""
     if secret is None:
-        return ANYONE if keys.closed or require_key else _VISITOR
+        return _without_key(keys, require_key=require_key)
     key = keys.find(secret)
     if key is None:
         raise Unauthenticated("this key is not known here")
     if key.revoked_at is not None:
         raise Unauthenticated(f"the key {key.key_id} was revoked")
     return Caller(key, key.granted)
+
+
+def _without_key(keys: KeySet, *, require_key: bool) -> Caller:
+    return ANYONE if keys.closed or require_key else _VISITOR
 
 
 def check_scopes(caller: Caller, needed: tuple[Scope, ...]) -> None:

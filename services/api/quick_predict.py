@@ -13,7 +13,7 @@ from services.api.predict import DEFAULT_TOP_K, ROUTE
 from services.api.quick_answer import QuickAnswerWriter
 from services.api.quick_post import QuickPost, Unread, quick_post
 from services.api.quick_protocol import QuickConnection
-from services.api.request_records import CLIENT_GONE, QuickEnd, RequestRecords
+from services.api.request_records import CLIENT_GONE, QuickEnd, RequestRecords, Waits
 from services.api.routing_key import routing_key_in
 from services.shared.brief_predictor import BriefPredictor, Joined, Outcome
 from services.shared.clock import Clock
@@ -144,8 +144,8 @@ class QuickPredict:
             if connection.is_ending:
                 more += "connection: close\r\n"
             try:
-                waits_ms = writer.waits_ms(index)
-                answer = writer.write(index, waits_ms, request.model, request.request_id, more)
+                waits = writer.waits(index)
+                answer = writer.write(index, waits, request.model, request.request_id, more)
             except Exception:  # others were answered by the same run: they must not miss theirs
                 _log.exception("a quick prediction could not be answered")
                 self._give_back(request)
@@ -154,7 +154,7 @@ class QuickPredict:
             request.joined = None  # it leads back here: nothing may wait for the collector of cycles
             connection.answer_quickly(answer)
             model = request.model  # of all in a group: a route is of one name
-            ended.append(request.end(now_s, waits_ms))
+            ended.append(request.end(now_s, waits))
         if ended:
             log = {"model": str(joined.route.ref), "arm": joined.route.arm, "infer_ms": writer.infer_ms}
             self._records.end_quick(ROUTE, ended, 200, model, log)
@@ -196,6 +196,6 @@ class QuickRequest:
             joined.leave(self)
         self._quick.left(self)
 
-    def end(self, now_s: float, waits_ms: tuple[float, float] | None = None) -> QuickEnd:
+    def end(self, now_s: float, waits: Waits | None = None) -> QuickEnd:
         """What is kept of it."""
-        return QuickEnd(self.request_id, self._path, now_s - self._begun_s, self.api_key, waits_ms)
+        return QuickEnd(self.request_id, self._path, now_s - self._begun_s, self.api_key, waits)

@@ -18,23 +18,25 @@ CLIENT_GONE = 499  # the client went away before there was an answer
 _PROBES = ("/healthz/", "/metrics")
 _SHOWN_PATH = 1024  # characters of a path in the log
 _NOTHING: dict[str, Any] = {}
+Waits = tuple[float, str, str]  # of an answer: seconds of decoding, then milliseconds of it and in the queue, as text
 
 
 @dataclass(slots=True, eq=False)
 class QuickEnd:
-    """`key_id` is "" for a caller without a key; `waits_ms`: how long an answered request was decoded, and queued."""
+    """`key_id` is "" for a caller without a key; `waits` are an answered request's."""
 
     request_id: str
     path: str
     seconds: float
     key_id: str
-    waits_ms: tuple[float, float] | None = None
+    waits: Waits | None = None
 
     def line(self, status: int) -> str:
         """Of the log: ids and paths here have no character that JSON would escape."""
         key = f',"key_id":"{self.key_id}"' if self.key_id else ""
-        if self.waits_ms is not None:
-            key += f',"decode_ms":{self.waits_ms[0]:.3f},"queue_ms":{self.waits_ms[1]:.3f}'
+        if self.waits is not None:
+            _, decode_ms, queue_ms = self.waits
+            key += f',"decode_ms":{decode_ms},"queue_ms":{queue_ms}'
         return (
             f'"request_id":"{self.request_id}","method":"POST","path":"{self.path}","status":{status},'
             f'"ms":{1000 * self.seconds:.3f}{key}'
@@ -73,7 +75,7 @@ class RequestRecords:
             return
         self._requests.in_flight -= len(ended)
         self._requests.observe_all(route, status, [each.seconds for each in ended], model)
-        decodes_s = [each.waits_ms[0] / 1000 for each in ended if each.waits_ms is not None]
+        decodes_s = [each.waits[0] for each in ended if each.waits is not None]
         if decodes_s:
             self._requests.decoded(model, decodes_s)
         if self._access_log is not None:

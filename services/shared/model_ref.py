@@ -41,6 +41,9 @@ class ModelRef:
         if not 1 <= self.version <= MAX_VERSION:
             raise InvalidInput(f"{self.version} is not a model version: use a whole number from 1", field="version")
 
+    def __hash__(self) -> int:  # a text keeps its hash; a name has few versions
+        return hash(self.name)
+
     def __str__(self) -> str:
         return f"{self.name}/{self.version}"
 

@@ -107,10 +107,14 @@ class Batcher:
         """The same as `submit` for requests of one element each, made one batch by a caller that does not await:
         `waiter` hears of the outcome, perhaps at once. A failure counts nowhere: who asks goes another way then."""
         self._admit(None, part=True)
-        request = self._enqueue(inputs, batch, None, Priority.NORMAL, waiter, part=True, arrivals=arrived_s)
-        if self._planned and len(self._waiting) == 1:  # it brings this turn's requests along: nobody is left out
-            self._dispatch()
-        return request
+        # It brings this turn's requests along: nobody is left out when it does not wait for the end of the turn.
+        if self._free and not len(self._waiting) and not self._rules.delay_s:
+            request = self._request(inputs, batch, None, Priority.NORMAL, waiter, part=True, arrivals=arrived_s)
+            self._answers.expect(request)
+            self._start([request])
+            self._dispatched_s = self._clock.monotonic()
+            return request
+        return self._enqueue(inputs, batch, None, Priority.NORMAL, waiter, part=True, arrivals=arrived_s)
 
     def withdraw(self, request: QueuedRequest) -> None:
         """Nobody waits for it any more; its waiter is done."""
@@ -151,19 +155,7 @@ class Batcher:
         self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool,
         arrivals: Sequence[float] = (),
     ) -> QueuedRequest:  # fmt: skip
-        now_s = self._clock.monotonic()
-        request = QueuedRequest(
-            inputs=inputs,
-            batch=batch,
-            shapes=tuple(inputs[name].shape[1:] for name in self._open_inputs),
-            level=queue_level(priority, self._config.batching),
-            arrived_s=now_s,
-            deadline_s=None if timeout_s is None else now_s + timeout_s,
-            future=waiter,
-            part=part,
-            arrivals=arrivals,
-            modest=priority is Priority.LOW,
-        )
+        request = self._request(inputs, batch, timeout_s, priority, waiter, part, arrivals)
         if timeout_s is not None:
             request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
         # The config's own timeout bounds the wait only; a caller's is a deadline, override allowed or not.
@@ -178,6 +170,24 @@ class Batcher:
             # After this turn of the loop: what arrives in the same turn may run together without any delay.
             self._plan_dispatch()
         return request
+
+    def _request(
+        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool,
+        arrivals: Sequence[float],
+    ) -> QueuedRequest:  # fmt: skip
+        now_s = self._clock.monotonic()
+        return QueuedRequest(
+            inputs=inputs,
+            batch=batch,
+            shapes=tuple(inputs[name].shape[1:] for name in self._open_inputs),
+            level=queue_level(priority, self._config.batching),
+            arrived_s=now_s,
+            deadline_s=None if timeout_s is None else now_s + timeout_s,
+            future=waiter,
+            part=part,
+            arrivals=arrivals,
+            modest=priority is Priority.LOW,
+        )
 
     def _plan_dispatch(self) -> None:
         if not self._planned:
@@ -210,13 +220,13 @@ class Batcher:
                 else:
                     self._expire(request)
             if not gone:
+                for request in requests:
+                    self._waiting.remove(request)
                 self._start(requests)
         self._dispatched_s = self._clock.monotonic()
 
     def _start(self, requests: list[QueuedRequest]) -> None:
         """Here and now, or in a thread, which costs a brief run more than the run does, in switches of the lock."""
-        for request in requests:
-            self._waiting.remove(request)
         self._free -= 1
         self._running[id(requests)] = requests
         self._occupancy.runs += 1

@@ -16,7 +16,7 @@ from services.shared.tensors import Tensors
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Execution:
     """What each request gets, in order, and when the steps ended, in the clock's monotonic seconds."""
 

@@ -76,12 +76,11 @@ def fit_drawing(pixels: Pixels, settings: ImageSettings) -> Pixels:
     else:
         _, mask = cv2.threshold(pixels, level + INK_SHARE * (lightest - level), 255, cv2.THRESH_BINARY)
     place = place_drawing(cv2.boundingRect(mask), height, width, settings.height, settings.width)
-    light = _spread(_sampled(pixels, place, settings.interpolation), level, is_dark=is_dark)
-    target: Any
-    if settings.polarity == "dark_on_light":
-        target = cv2.copyMakeBorder(cv2.bitwise_not(light), *place.margins, cv2.BORDER_CONSTANT, None, 255)
-    else:
-        target = cv2.copyMakeBorder(light, *place.margins, cv2.BORDER_CONSTANT)
+    part = _sampled(pixels, place, settings.interpolation)
+    darkest, lightest, _, _ = cv2.minMaxLoc(part)
+    dark_on_light = settings.polarity == "dark_on_light"
+    light = cv2.LUT(part, spreading(level, int(darkest if is_dark else lightest), is_dark, dark_on_light))
+    target: Any = cv2.copyMakeBorder(light, *place.margins, cv2.BORDER_CONSTANT, None, 255 if dark_on_light else 0)
     shaped: Pixels = target[..., np.newaxis]
     return shaped
 
@@ -147,13 +146,14 @@ def _sampled(pixels: Pixels, place: Placement, interpolation: Interpolation) -> 
     return shown
 
 
-def _spread(part: Pixels, level: int, *, is_dark: bool) -> Pixels:
-    """Light on dark: 0 where the background is, 255 at the strongest stroke."""
-    strength: Any
-    if is_dark:
-        strength = cv2.bitwise_not(part) if level == 255 else level - np.minimum(part, level)
-    else:
-        strength = part if level == 0 else np.maximum(part, level) - level
-    _, peak, _, _ = cv2.minMaxLoc(strength)
-    light: Pixels = strength if peak in (0, 255) else cv2.convertScaleAbs(strength, None, 255 / peak)
-    return light
+@lru_cache(maxsize=4096)
+def spreading(level: int, strongest: int, is_dark: bool, dark_on_light: bool) -> Pixels:
+    """What each of the 256 greys becomes: 0 where the background, at `level`, is, 255 at the strongest stroke; with
+    `dark_on_light` the other way round. Ink is darker than the background where that `is_dark`, else lighter."""
+    greys = np.arange(256, dtype=np.uint8)
+    strength = level - np.minimum(greys, level) if is_dark else np.maximum(greys, level) - level
+    peak = max(level - strongest if is_dark else strongest - level, 0)
+    light: Any = strength if peak in (0, 255) else cv2.convertScaleAbs(strength, None, 255 / peak)
+    table: Pixels = 255 - light if dark_on_light else light
+    table.setflags(write=False)
+    return table

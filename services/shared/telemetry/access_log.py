@@ -22,6 +22,7 @@ class AccessLog:
 
     def __init__(self, service: str, logger: str = "grayscale.access") -> None:
         self._fixed = {"level": "info", "service": service, "logger": logger, "message": "request"}
+        self._beginning = json_line(self._fixed)[1:-1]
         self._lines: list[str] = []
         self._timer: asyncio.TimerHandle | None = None
         self._second, self._second_text = -1, ""
@@ -33,7 +34,7 @@ class AccessLog:
     def write_alike(self, beginnings: Sequence[str], fields: dict[str, Any]) -> None:
         """Lines of requests that ended together: `beginnings` are what each has of its own, inner texts of a JSON
         object, `fields` what all have behind it."""
-        start = json_line({"at": self._now(), **self._fixed})[:-1]
+        start = f'{{"at":"{self._now()}",{self._beginning}'
         end = "," + json_line(fields)[1:] if fields else "}"
         self._lines.append(redact("\n".join([f"{start},{own}{end}" for own in beginnings])))
         self._flush_soon()
