@@ -141,13 +141,14 @@ class Joined:
         self._fail()
 
     def _count(self, counters: ArmCounters, best: list[list[int]], scores: list[list[float]], ended_s: float) -> None:
-        there: Sequence[int] = range(len(self.askers))
+        begun_s, key_hashes = self.begun_s, self._key_hashes
         if self._left:
-            there = [i for i in there if self.askers[i] is not None]
+            there = [i for i, asker in enumerate(self.askers) if asker is not None]
+            begun_s, key_hashes = [begun_s[i] for i in there], [key_hashes[i] for i in there]
+            best, scores = [best[i] for i in there], [scores[i] for i in there]
         counters.observe_all(
-            [ended_s - self.begun_s[i] for i in there], [self._key_hashes[i] for i in there],
-            [best[i][0] for i in there], [scores[i][0] for i in there],
-        )  # fmt: skip
+            [ended_s - each for each in begun_s], key_hashes, [row[0] for row in best], [row[0] for row in scores]
+        )
 
     def _mirror(self, shadow: ShadowRunner, given: Array) -> None:
         for i, asker in enumerate(self.askers):
