@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.load import Request, upload
 from services.cli.measure.server_process import ServerProcess, free_port, started
 
@@ -112,7 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     found: dict[str, list[Start]] = {}
     for turn in range(options.rounds + 1):
-        with tempfile.TemporaryDirectory(prefix="grayscale-cold-start-") as name:
+        with ended_by_signal(), tempfile.TemporaryDirectory(prefix="grayscale-cold-start-") as name:
             chosen = [s for s in subjects(0, Path(), options.models) if s.name.startswith(options.only)]
             for index in range(len(chosen)):
                 which = chosen[(index + turn) % len(chosen)].name

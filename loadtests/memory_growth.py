@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.grayscale_server import Serving, api
 from services.cli.measure.load import Generator, Request, choose_generator, upload
 from services.cli.measure.pictures import PICTURES, write_picture
@@ -68,7 +69,7 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)))
     options = parser.parse_args()
     marks = [options.warm_up + step for step in range(0, options.requests + 1, options.every)]
-    with tempfile.TemporaryDirectory(prefix="grayscale-memory-") as name:
+    with ended_by_signal(), tempfile.TemporaryDirectory(prefix="grayscale-memory-") as name:
         directory = Path(name)
         generator = choose_generator(directory)
         print(f"{options.model}, {options.picture}, {options.processes} processes, {generator.name}")

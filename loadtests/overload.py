@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -36,6 +35,7 @@ from loadtests.overload_rows import (
     table_of,
     tail_of,
 )
+from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.grayscale_server import Serving, api
 from services.cli.measure.load import MeasurementFailed, Request, upload
 from services.cli.measure.lone_model import LoneModel, lone_model
@@ -159,9 +159,8 @@ def measure(options: argparse.Namespace, directory: Path) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, so that the servers are stopped
     try:
-        with tempfile.TemporaryDirectory(prefix="grayscale-overload-") as directory:
+        with ended_by_signal(), tempfile.TemporaryDirectory(prefix="grayscale-overload-") as directory:
             return measure(options, Path(directory))
     except MeasurementFailed as error:
         sys.stderr.write(f"error: {error}\n")

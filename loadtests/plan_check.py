@@ -26,6 +26,7 @@ from rich.table import Table
 from exporters.parts import open_repository
 from loadtests.baseline import ROOT
 from loadtests.bench import wide_console
+from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.grayscale_server import Serving
 from services.cli.measure.load import MeasurementFailed, percentile, upload
 from services.cli.measure.lone_model import lone_model
@@ -181,7 +182,11 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
-        with tempfile.TemporaryDirectory(prefix="grayscale-plan-check-") as made, Bars() as bars:
+        with (
+            ended_by_signal(),
+            tempfile.TemporaryDirectory(prefix="grayscale-plan-check-") as made,
+            Bars() as bars,
+        ):
             rows = rows_of(options, Path(made), bars)
     except MeasurementFailed as error:
         sys.stderr.write(f"error: {error}\n")

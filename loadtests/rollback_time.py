@@ -34,6 +34,7 @@ from loadtests.bench import wide_console
 from loadtests.release_stack import Administrator, controlled
 from services.cli.measure.asyncio_load import message_of
 from services.cli.measure.connection_pool import ConnectionPool
+from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.load import MeasurementFailed, Request, percentile, upload
 from services.cli.measure.lone_model import lone_model
 from services.cli.measure.pictures import SMALL, write_picture
@@ -204,7 +205,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rollbacks < 1 or options.rate <= 0:
         parser.error("--rollbacks is 1 or more, and --rate more than 0")
     processes = options.processes or len(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="grayscale-rollback-") as place, repository(Path(place)) as models:
+    with (
+        ended_by_signal(),
+        tempfile.TemporaryDirectory(prefix="grayscale-rollback-") as place,
+        repository(Path(place)) as models,
+    ):
         try:
             with controlled(models, Path(place), processes=processes) as (serving, administrator):
                 clients = SteadyClients(

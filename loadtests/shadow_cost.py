@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
 import sys
 import tempfile
 import time
@@ -27,6 +26,7 @@ from rich.table import Table
 from loadtests import bench_models
 from loadtests.baseline import ROOT
 from loadtests.bench import wide_console
+from services.cli.measure.ended_by_signal import ended_by_signal
 from services.cli.measure.grayscale_server import Serving, api
 from services.cli.measure.load import MeasurementFailed, Request, percentile, upload
 from services.cli.measure.lone_model import lone_model
@@ -204,9 +204,8 @@ def measure(options: argparse.Namespace, directory: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by an exception, so that the server is stopped
     try:
-        with tempfile.TemporaryDirectory(prefix="grayscale-shadow-") as directory:
+        with ended_by_signal(), tempfile.TemporaryDirectory(prefix="grayscale-shadow-") as directory:
             measure(options, Path(directory))
     except MeasurementFailed as error:
         sys.stderr.write(f"error: {error}\n")
