@@ -12,7 +12,7 @@ from services.shared.model_ref import ModelRef
 from services.shared.release.routing import Route
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class ImageAnswer:
     """What a model says of one picture, and the picture's size after EXIF orientation.
 

@@ -27,7 +27,7 @@ from services.shared.tracing.span import inner_span
 _CALLS_AT_ONCE = 8  # so many batches wait in the model's queue at most: enough to keep it busy, too few to fill it
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class BulkItem:
     """One picture's bytes, and what chooses its arm."""
 
@@ -49,7 +49,7 @@ class BulkRequest:
     priority: Priority = Priority.LOW
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class BulkAnswer:
     """What a model says of one picture, and by which route it was asked."""
 

@@ -15,6 +15,7 @@ import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import orjson
@@ -30,7 +31,7 @@ _MAX_TOKEN = 512
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class FeedbackClaim:
     """What an answer was: `release` is empty and `step` 0 where no release was in progress; `top_1` is the index of the
     best class of the first image, -1 for tasks without classes; `at` in whole Unix seconds. `nonce` sets two answers
@@ -58,8 +59,7 @@ class FeedbackSigner:
 
     def signs(self, ref: ModelRef, arm: str, release: str, step: int, at: int) -> Callable[[int, str], str]:
         """What signs claims that differ in their `top_1` and `nonce` (letters and digits) only."""
-        fixed = orjson.dumps([_FORMAT, release, step, arm, ref.name, ref.version])[:-1].decode()
-        keyed = self._keyed
+        fixed, keyed = _beginning(release, step, arm, ref), self._keyed
 
         def sign(top_1: int, nonce: str) -> str:
             payload = f'{fixed},{top_1},{at},"{nonce}"]'.encode()
@@ -92,6 +92,12 @@ class FeedbackSigner:
         mac = self._keyed.copy()
         mac.update(payload)
         return mac.digest()
+
+
+@lru_cache(maxsize=1024)
+def _beginning(release: str, step: int, arm: str, ref: ModelRef) -> str:
+    """Of a payload: what the answers of one arm in one step have in common."""
+    return orjson.dumps([_FORMAT, release, step, arm, ref.name, ref.version])[:-1].decode()
 
 
 def _text(data: bytes) -> str:

@@ -14,7 +14,7 @@ from services.shared.tensors import Array
 _FEW = 32
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class Prediction:
     """`index` is the class's place in the output, `label` its line in the label file, the index where there is none."""
 

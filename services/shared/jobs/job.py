@@ -25,7 +25,7 @@ class JobState(enum.StrEnum):
         return self not in (JobState.QUEUED, JobState.RUNNING)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class Item:
     """One image: where its bytes are staged, what the caller called it, how it is routed ("": by job id and index).
 
@@ -141,7 +141,7 @@ class ItemError:
     detail: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as in `imaging/base.py`: there are many
 class ItemResult:
     """What came of one item: a `result` (any JSON object) or an `error`. The store fills in `name` when it is read."""
 
