@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from services.shared.telemetry.base import ModelStatistics
 
-LARGEST = 128  # of a model whose items were never measured: half as many
+LARGEST = 64
 BATCHES = 4  # while one of them runs the next is decoded, and a chunk's round trips to the store are shared by all
 # What a lost chunk costs, about the longest that a cancelled job goes on, and how long other workers may have nothing
 # to do while one works on a job's last chunk: with 4 s, 260 images of ResNet-50 took a fifth longer.
@@ -18,12 +18,12 @@ def chunk_size(max_batch_size: int, item_s: float | None = None) -> int:
     where that was never measured.
 
     batch 0 or 1 -> 4              8 -> 32                 16 and more -> 64
-    batch 8, 0.05 s an item -> 10  batch 8, 10 s an item -> 1  batch 32 and more, 1 ms an item -> 128
+    batch 8, 0.05 s an item -> 10  batch 8, 10 s an item -> 1
     """
     wanted = min(LARGEST, BATCHES * max(1, max_batch_size))
-    if item_s is None:
-        return min(wanted, LARGEST // 2)
-    return wanted if item_s * wanted <= LONGEST_S else max(1, int(LONGEST_S / item_s))
+    if item_s is None or item_s * wanted <= LONGEST_S:
+        return wanted
+    return max(1, int(LONGEST_S / item_s))
 
 
 def item_seconds(statistics: Iterable[ModelStatistics]) -> float | None:
