@@ -13,7 +13,7 @@ from services.shared.model_ref import ModelRef
 from services.shared.tensors import Tensors, TensorSpec
 
 
-@dataclass(slots=True)  # not frozen: one is made for every run, and freezing takes three times as long
+@dataclass(slots=True)  # not frozen: one is made for every run, and freezing takes four times as long
 class InferResult:
     """Outputs by name, with the batch dimension where the model has one; how long it waited and computed, in seconds,
     and how many elements its run had, those of others included (0 where a remote server does not tell)."""

@@ -40,7 +40,7 @@ class SourceImage:
     format: str
 
 
-@dataclass(slots=True)  # not frozen: one is made for every picture, and freezing takes three times as long
+@dataclass(slots=True)  # not frozen: one is made for every picture, and freezing takes four times as long
 class DecodedImage:
     """A model's input without batch dimension, HxWxC, and what is known of the picture that it came from.
 
