@@ -80,7 +80,8 @@ class Batcher:
         """
         self._admit(timeout_s, part)
         future: asyncio.Future[InferResult] = self._loop.create_future()
-        request = self._enqueue(inputs, batch, timeout_s, priority, future, part)
+        request = self._request(inputs, batch, timeout_s, priority, future, part)
+        self._enqueue(request, timeout_s)
         try:
             return await future
         except asyncio.CancelledError:
@@ -107,14 +108,15 @@ class Batcher:
         """The same as `submit` for requests of one element each, made one batch by a caller that does not await:
         `waiter` hears of the outcome, perhaps at once. A failure counts nowhere: who asks goes another way then."""
         self._admit(None, part=True)
+        request = self._request(inputs, batch, None, Priority.NORMAL, waiter, True, arrived_s)
         # It brings this turn's requests along: nobody is left out when it does not wait for the end of the turn.
         if self._free and not len(self._waiting) and not self._rules.delay_s:
-            request = self._request(inputs, batch, None, Priority.NORMAL, waiter, part=True, arrivals=arrived_s)
             self._answers.expect(request)
             self._start([request])
             self._dispatched_s = self._clock.monotonic()
-            return request
-        return self._enqueue(inputs, batch, None, Priority.NORMAL, waiter, part=True, arrivals=arrived_s)
+        else:
+            self._enqueue(request, None)
+        return request
 
     def withdraw(self, request: QueuedRequest) -> None:
         """Nobody waits for it any more; its waiter is done."""
@@ -151,11 +153,7 @@ class Batcher:
                 self._recorder.failed(failure_reason(error), 0.0)
             raise error
 
-    def _enqueue(
-        self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool,
-        arrivals: Sequence[float] = (),
-    ) -> QueuedRequest:  # fmt: skip
-        request = self._request(inputs, batch, timeout_s, priority, waiter, part, arrivals)
+    def _enqueue(self, request: QueuedRequest, timeout_s: float | None) -> None:
         if timeout_s is not None:
             request.timers.append(self._loop.call_later(timeout_s, self._expire, request))
         # The config's own timeout bounds the wait only; a caller's is a deadline, override allowed or not.
@@ -169,25 +167,18 @@ class Batcher:
         elif self._free:
             # After this turn of the loop: what arrives in the same turn may run together without any delay.
             self._plan_dispatch()
-        return request
 
     def _request(
         self, inputs: Tensors, batch: int, timeout_s: float | None, priority: Priority, waiter: Waiter, part: bool,
-        arrivals: Sequence[float],
+        arrivals: Sequence[float] = (),
     ) -> QueuedRequest:  # fmt: skip
         now_s = self._clock.monotonic()
+        shapes = tuple(inputs[name].shape[1:] for name in self._open_inputs)
+        deadline_s, modest = None if timeout_s is None else now_s + timeout_s, priority is Priority.LOW
         return QueuedRequest(
-            inputs=inputs,
-            batch=batch,
-            shapes=tuple(inputs[name].shape[1:] for name in self._open_inputs),
-            level=queue_level(priority, self._config.batching),
-            arrived_s=now_s,
-            deadline_s=None if timeout_s is None else now_s + timeout_s,
-            future=waiter,
-            part=part,
-            arrivals=arrivals,
-            modest=priority is Priority.LOW,
-        )
+            inputs, batch, shapes, level=queue_level(priority, self._config.batching), arrived_s=now_s,
+            deadline_s=deadline_s, future=waiter, part=part, arrivals=arrivals, modest=modest,
+        )  # fmt: skip
 
     def _plan_dispatch(self) -> None:
         if not self._planned:
