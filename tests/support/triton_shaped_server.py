@@ -54,6 +54,7 @@ class TritonShapedServicer(GRPCInferenceServiceServicer):  # type: ignore[misc]
         self.metadata: dict[str, str] = {}
         self.loads: list[dict[str, Any] | None] = []
         self.ignore_timeout = False
+        self.cancels = 0  # so many of the next inferences
 
     async def ServerReady(self, request: Any, context: Any) -> Any:
         return pb.ServerReadyResponse(ready=await self.fake.ready())
@@ -85,6 +86,9 @@ class TritonShapedServicer(GRPCInferenceServiceServicer):  # type: ignore[misc]
     async def ModelInfer(self, request: Any, context: Any) -> Any:
         self.requests.append(request)
         self.metadata = dict(context.invocation_metadata() or ())
+        if self.cancels:
+            self.cancels -= 1
+            await context.abort(grpc.StatusCode.CANCELLED, "CANCELLED")
         ref = _ref(request.model_name, request.model_version)
         inputs = {
             each.name: decode_raw(request.raw_input_contents[index], each.datatype, each.shape)

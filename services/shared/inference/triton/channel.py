@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -89,9 +90,17 @@ class TritonChannel:
         return self._stub
 
     async def infer(self, request: bytes, *, timeout_s: float | None, trace: TraceContext | None = None) -> Any:
-        """ModelInfer with a request that is serialised already; gives the ModelInferResponse."""
+        """ModelInfer with a request that is serialised already; gives the ModelInferResponse. What a server cancels
+        while it stops is sent once more, to who has taken its place: a run that began changed nothing."""
         self._open()
-        return await self.call(self._infer, request, timeout_s=timeout_s, trace=trace)
+        begun_s = time.monotonic()
+        try:
+            return await self.call(self._infer, request, timeout_s=timeout_s, trace=trace)
+        except NotReady as error:
+            if not _was_cancelled_there(error):
+                raise
+            left_s = None if timeout_s is None else timeout_s - (time.monotonic() - begun_s)
+            return await self.call(self._infer, request, timeout_s=left_s, trace=trace)
 
     async def call(
         self,
@@ -141,6 +150,12 @@ class TritonChannel:
             request_serializer=None,
             response_deserializer=service_pb2.ModelInferResponse.FromString,
         )
+
+
+def _was_cancelled_there(error: NotReady) -> bool:
+    """gRPC's servers do so with what reaches them while they stop, before any of their code sees it."""
+    cause = error.__cause__
+    return isinstance(cause, grpc.aio.AioRpcError) and cause.code() is grpc.StatusCode.CANCELLED
 
 
 def _caller_is_cancelled() -> bool:

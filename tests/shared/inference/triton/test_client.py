@@ -75,6 +75,16 @@ async def answers(client: TritonInference) -> bool:
     return True
 
 
+async def test_what_a_server_cancels_is_sent_once_more(remote: Remote) -> None:
+    remote.servicer.cancels = 1
+    assert (await remote.client.infer(REF, image(1), timeout_s=20)).outputs
+    assert len(remote.servicer.requests) == 2
+    remote.servicer.cancels = 2
+    with pytest.raises(NotReady, match="CANCELLED"):
+        await remote.client.infer(REF, image(1), timeout_s=20)
+    assert len(remote.servicer.requests) == 4
+
+
 async def test_deadline_priority_and_key_go_on_the_wire(remote: Remote) -> None:
     await remote.client.infer(REF, image(1), timeout_s=2.5, priority=Priority.HIGH)
     (request,) = remote.servicer.requests
