@@ -45,7 +45,8 @@ class Prometheus:
 
 @contextlib.contextmanager
 def running_prometheus(directory: Path, ports: Mapping[str, int]) -> Iterator[Prometheus]:
-    """One that scrapes these ports of the loopback interface, by the names of the jobs of docker/prometheus.yml."""
+    """One that scrapes these ports of the loopback interface, by the names of the jobs of docker/prometheus.yml, and
+    has scraped each: an increase is seen only of what was seen before."""
     directory.mkdir(parents=True, exist_ok=True)
     [port] = free_ports(1)
     config = directory / "prometheus.json"  # JSON is YAML
@@ -60,6 +61,7 @@ def running_prometheus(directory: Path, ports: Mapping[str, int]) -> Iterator[Pr
     try:
         server = Prometheus(f"http://127.0.0.1:{port}")
         _wait_ready(server.url, process, log)
+        _wait_scraped(server, len(ports))
         yield server
     finally:
         process.kill()  # its data are the test's
@@ -85,3 +87,10 @@ def _wait_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError(f"Prometheus did not get ready: {log.read_text()[-4000:]}")
+
+
+def _wait_scraped(server: Prometheus, targets: int) -> None:
+    end = time.monotonic() + START_S
+    while len(server.now("up == 1")) < targets:
+        assert time.monotonic() < end, server.now("up")
+        time.sleep(0.1)
