@@ -93,8 +93,9 @@ class Batcher:
 
     @property
     def part_size(self) -> int:
-        """See in_parts.py."""
-        return part_size(self._model, self._config, self._rules)
+        """See in_parts.py. What is over within a turn of the loop gains nothing from threads: its parts would run one
+        after the other, and cost more than half as much again."""
+        return max(self.brief_size, part_size(self._model, self._config, self._rules))
 
     @property
     def brief_size(self) -> int:

@@ -132,3 +132,9 @@ async def test_only_what_gains_is_split(bench: Bench, batching: str, dims: str, 
     made.batcher._rules = replace(made.batcher._rules, max_size=4)
     assert (made.batcher.part_size == 4) is splits
     assert splits or made.batcher.part_size > 10**6
+
+
+async def test_what_is_over_within_a_turn_of_the_loop_is_not_split(bench: Bench) -> None:
+    made = bench(inline=True)
+    made.batcher._rules = replace(made.batcher._rules, max_size=4)
+    assert made.batcher.part_size == made.batcher.brief_size == 8
