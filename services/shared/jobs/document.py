@@ -6,7 +6,7 @@ that is added must have a default, and be left out where it has it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import Any
 
@@ -15,6 +15,8 @@ import orjson
 from services.shared.errors import Unavailable
 from services.shared.jobs.job import Item, ItemError, ItemResult, JobRequest
 from services.shared.priority import Priority
+
+_ITEM_FIELDS = len(fields(Item))
 
 
 def known(kind: type[Any], document: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,8 +47,14 @@ def item_to_json(item: Item) -> bytes:
 
 def item_from_json(data: bytes) -> Item:
     """Raises Unavailable for a document that this version cannot read."""
+    return items_from_json((data,))[0]
+
+
+def items_from_json(documents: Sequence[bytes]) -> tuple[Item, ...]:
+    """Raises Unavailable for a document that this version cannot read."""
     try:
-        return Item(*orjson.loads(data)[: len(fields(Item))])
+        found = orjson.loads(b"[%b]" % b",".join(documents))
+        return tuple([Item(*each[:_ITEM_FIELDS]) for each, _ in zip(found, documents, strict=True)])
     except (ValueError, TypeError) as error:
         raise Unavailable(f"a stored item cannot be read: {error}") from error
 

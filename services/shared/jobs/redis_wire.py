@@ -8,7 +8,13 @@ from typing import Any
 
 import orjson
 
-from services.shared.jobs.document import item_from_json, item_to_json, request_from_json, request_to_json
+from services.shared.jobs.document import (
+    item_from_json,
+    item_to_json,
+    items_from_json,
+    request_from_json,
+    request_to_json,
+)
 from services.shared.jobs.job import (
     TOTALS,
     Chunk,
@@ -82,7 +88,7 @@ def lease_from(answer: Sequence[Any], worker_id: str) -> Lease:
         owner=owner.decode(),
         request=request_from_json(request),
         chunk=Chunk(first, size),
-        items=tuple(map(item_from_json, items)),
+        items=items_from_json(items),
         attempt=attempt,
         token=token,
         worker_id=worker_id,

@@ -14,8 +14,7 @@ for priority = 1, 3 do
       put_chunk(id, first, size, c)
       redis.call('ZADD', LEASED, NOW + LEASE, popped[1])
       if job[2] == 'queued' then redis.call('HSET', at(id), 'state', 'running', 'started', NOW) end
-      local items = {}
-      for index = first, first + size - 1 do items[#items + 1] = redis.call('HGET', at(id) .. ':items', index) end
+      local items = redis.call('HMGET', at(id) .. ':items', unpack(indices(first, size)))
       return {id, first, size, c.attempt, c.token, NOW + LEASE, job[3], job[4], items}
     end
   end

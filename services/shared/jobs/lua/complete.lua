@@ -6,11 +6,14 @@ if c.state == 'completed' then -- the same word again: its answer was lost
   return {'completed', active(id) and '' or redis.call('HGET', at(id), 'state')}
 end
 if c.state ~= 'leased' or not active(id) then return {'lost', ''} end
-local done, failed = 0, 0
-for i = 1, size do
-  local new = redis.call('HSETNX', at(id) .. ':results', first + i - 1, arg(6 + i))
-  if string.sub(flags, i, i) == 'd' then done = done + new else failed = failed + new end
+local results, new, done, failed = at(id) .. ':results', {}, 0, 0
+for i, before in ipairs(redis.call('HMGET', results, unpack(indices(first, size)))) do
+  if not before then
+    new[#new + 1], new[#new + 2] = first + i - 1, arg(6 + i)
+    if string.sub(flags, i, i) == 'd' then done = done + 1 else failed = failed + 1 end
+  end
 end
+if #new > 0 then redis.call('HSET', results, unpack(new)) end
 redis.call('ZREM', LEASED, member(id, first, size))
 c.state = 'completed'
 put_chunk(id, first, size, c)

@@ -35,6 +35,13 @@ local function parsed(name)
   return id, tonumber(first), tonumber(size)
 end
 
+-- The items of a chunk, for one call of the server in place of one each, which take longer than what they do.
+local function indices(first, size)
+  local all = {}
+  for i = 1, size do all[i] = first + i - 1 end
+  return all
+end
+
 local function chunk(id, first, size)
   local text = redis.call('HGET', at(id) .. ':chunks', first .. ':' .. size)
   return text and cjson.decode(text)
