@@ -148,15 +148,14 @@ class BulkPredictor:
     async def _decode(self, preprocess: Preprocessor, images: Sequence[bytes]) -> list[DecodedImage | InvalidInput]:
         """Tiny pictures here, where that takes less than handing them over would; the others in the pool."""
         loop = asyncio.get_running_loop()
-        brief = [preprocess.is_brief(data) for data in images]
-        pending = {
-            index: loop.run_in_executor(self._pool, _decoded, preprocess, data)
-            for index, (data, is_brief) in enumerate(zip(images, brief, strict=True))
-            if not is_brief
-        }
-        here = {index: _decoded(preprocess, images[index]) for index, is_brief in enumerate(brief) if is_brief}
-        there = dict(zip(pending, await asyncio.gather(*pending.values()), strict=True))
-        return [here[index] if is_brief else there[index] for index, is_brief in enumerate(brief)]
+        brief = [preprocess.brief(data) for data in images]
+        pending = [
+            loop.run_in_executor(self._pool, _decoded, preprocess, data)
+            for data, image in zip(images, brief, strict=True)
+            if image is None
+        ]
+        rest = iter(await asyncio.gather(*pending))
+        return [next(rest) if image is None else image for image in brief]
 
     async def _infer(
         self, view: ModelView, decoded: Sequence[DecodedImage], request: BulkRequest

@@ -35,8 +35,7 @@ class ChunkWork:
             at = len(results)
             loaded = await self._loader.load(lease.items[at:])
             outcomes = await self._predict(lease, at, loaded, self._timeout_s(end_s))
-            for index, outcome in enumerate(outcomes, lease.chunk.first + at):
-                results.append(self._writer.result(index, outcome))
+            results += self._writer.results(lease.chunk.first + at, outcomes)
         return results
 
     def _timeout_s(self, end_s: float | None) -> float:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 
 from services.shared import errors
 from services.shared.answer_document import image_document, predictions_document, served_by_document
 from services.shared.bulk_predictor import BulkAnswer, BulkOutcome
 from services.shared.clock import Clock
 from services.shared.errors import ServingError
-from services.shared.feedback import FeedbackClaim, FeedbackSigner
+from services.shared.feedback import FeedbackSigner
 from services.shared.jobs.job import ItemError, ItemResult
 from services.shared.random_bytes import random_bytes
+from services.shared.release.routing import Route
 
+_NONCE_BYTES = 8
 _WORD_BEGINS = re.compile(r"(?<!^)(?=[A-Z])")
+
+# What items of one route have in common: who served them, and what signs their answers.
+_Shared = tuple[dict[str, object], Callable[[int, str], str]]
 
 
 class ItemWriter:
@@ -22,25 +28,34 @@ class ItemWriter:
     def __init__(self, signer: FeedbackSigner, clock: Clock) -> None:
         self._signer, self._clock = signer, clock
 
-    def result(self, index: int, outcome: BulkOutcome) -> ItemResult:
-        """One item's result."""
-        if not isinstance(outcome, BulkAnswer):
-            return ItemResult(index, error=ItemError(cause_of(outcome), outcome.detail))
-        route, result = outcome.route, outcome.result
-        top_1 = result.predictions[0].index if result.predictions else -1
-        at, nonce = int(self._clock.now()), random_bytes(8).hex()
+    def results(self, first: int, outcomes: Sequence[BulkOutcome]) -> list[ItemResult]:
+        """Those of items that follow each other, the first of which has the index `first`."""
+        at, nonces = int(self._clock.now()), random_bytes(_NONCE_BYTES * len(outcomes)).hex()
+        shared: dict[int, _Shared] = {}  # by a route's identity: its hash takes a microsecond
+        results = []
+        for place, outcome in enumerate(outcomes):
+            if not isinstance(outcome, BulkAnswer):
+                results.append(ItemResult(first + place, error=ItemError(cause_of(outcome), outcome.detail)))
+                continue
+            of_route = shared.get(id(outcome.route))
+            if of_route is None:
+                of_route = shared[id(outcome.route)] = self._shared(outcome.route, at)
+            served_by, sign = of_route
+            best, begin = outcome.result.predictions, 2 * _NONCE_BYTES * place
+            result = {
+                "served_by": served_by,
+                "feedback_id": sign(best[0].index if best else -1, nonces[begin : begin + 2 * _NONCE_BYTES]),
+                "predictions": predictions_document(outcome.result),
+                "image": image_document(outcome.result),
+            }
+            results.append(ItemResult(first + place, result=result))
+        return results
+
+    def _shared(self, route: Route, at: int) -> _Shared:
         # The truth about an answer that a tester forced is no more evidence about the arm than the answer is.
         release, step = (route.release, route.step) if route.evidence else ("", 0)
-        claim = FeedbackClaim(route.ref, route.arm, top_1, at, release, step, nonce)
-        return ItemResult(
-            index,
-            result={
-                "served_by": served_by_document(route.ref, route.arm),
-                "feedback_id": self._signer.sign(claim),
-                "predictions": predictions_document(result),
-                "image": image_document(result),
-            },
-        )
+        sign = self._signer.signs(route.ref, route.arm, release, step, at)
+        return served_by_document(route.ref, route.arm), sign
 
 
 def cause_of(error: ServingError) -> str:
