@@ -8,7 +8,7 @@ import pytest
 
 from services.shared import errors
 from services.shared.answer import ImageAnswer
-from services.shared.bulk_predictor import BulkAnswer
+from services.shared.bulk_predictor import BulkAnswer, BulkOutcome
 from services.shared.clock import ManualClock
 from services.shared.errors import ServingError
 from services.shared.feedback import KEY_BYTES, FeedbackSigner
@@ -61,7 +61,8 @@ def test_two_items_are_judged_apart(writer: ItemWriter) -> None:
 def test_items_of_two_arms_that_follow_each_other_say_who_answered_each(writer: ItemWriter) -> None:
     answer = ImageAnswer((Prediction("cat", 4, 0.75),), 30, 20, "jpeg")
     routes = [ROUTE, Route(ModelRef("pets", 1), "stable", "r1", 3, evidence=True), ROUTE]
-    outcomes = [BulkAnswer(routes[0], answer), errors.NotFound("x"), *(BulkAnswer(each, answer) for each in routes[1:])]
+    outcomes: list[BulkOutcome] = [BulkAnswer(each, answer) for each in routes]
+    outcomes.insert(1, errors.NotFound("x"))
     written = writer.results(10, outcomes)
     assert [each.index for each in written] == [10, 11, 12, 13]
     documents = [each.result for each in written if each.result]
