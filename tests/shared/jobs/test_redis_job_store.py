@@ -11,6 +11,7 @@ import redis
 
 from services.shared.errors import Unavailable
 from services.shared.jobs.job import JobState
+from services.shared.jobs.plan import MAX_CHUNK
 from services.shared.jobs.redis import RedisJobStore
 from tests.support.jobs import answers, claimed, make, new_job, work_off
 from tests.support.polling import until
@@ -40,6 +41,17 @@ async def test_a_job_survives_its_server_being_killed(tmp_path: Path) -> None:
         job = await store.get(job_id, owner="ann")
         assert (job.state, job.done, job.failed) == (JobState.SUCCEEDED, 5, 1)
         await store.close()
+
+
+async def test_the_largest_chunk_is_claimed_and_completed_at_once(empty_valkey: ValkeyServer) -> None:
+    store = RedisJobStore(empty_valkey.url)
+    job_id = (await make(store, new_job(MAX_CHUNK, MAX_CHUNK))).job_id
+    lease = await claimed(store)
+    assert [item.name for item in lease.items] == [item.name for item in new_job(MAX_CHUNK, MAX_CHUNK).items]
+    await store.complete(lease, answers(lease, failed=[1]))
+    job = await store.get(job_id, owner="ann")
+    assert (job.state, job.done, job.failed) == (JobState.SUCCEEDED, MAX_CHUNK - 1, 1)
+    await store.close()
 
 
 async def test_a_server_that_hangs_is_unavailable_within_the_bound(tmp_path: Path) -> None:
