@@ -94,7 +94,7 @@ class Batcher:
     @property
     def part_size(self) -> int:
         """See in_parts.py. What is over within a turn of the loop gains nothing from threads: its parts would run one
-        after the other, and cost more than half as much again."""
+        after the other, and cost two fifths more."""
         return max(self.brief_size, part_size(self._model, self._config, self._rules))
 
     @property
