@@ -148,14 +148,17 @@ class BulkPredictor:
     async def _decode(self, preprocess: Preprocessor, images: Sequence[bytes]) -> list[DecodedImage | InvalidInput]:
         """Tiny pictures here, where that takes less than handing them over would; the others in the pool."""
         loop = asyncio.get_running_loop()
-        brief = [preprocess.brief(data) for data in images]
+        here = [
+            preprocess.brief(data) or (_decoded(preprocess, data) if preprocess.is_brief(data) else None)
+            for data in images
+        ]
         pending = [
             loop.run_in_executor(self._pool, _decoded, preprocess, data)
-            for data, image in zip(images, brief, strict=True)
+            for data, image in zip(images, here, strict=True)
             if image is None
         ]
-        rest = iter(await asyncio.gather(*pending))
-        return [next(rest) if image is None else image for image in brief]
+        there = iter(await asyncio.gather(*pending))
+        return [next(there) if image is None else image for image in here]
 
     async def _infer(
         self, view: ModelView, decoded: Sequence[DecodedImage], request: BulkRequest
